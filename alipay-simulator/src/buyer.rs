@@ -1,0 +1,141 @@
+//! The buyer: scanning and paying, by hand on the page behind a QR code or by the control API.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse as _, Response};
+use chrono::{DateTime, Utc};
+
+use crate::books::Books;
+use crate::html::escape;
+use crate::money::Fen;
+use crate::notify;
+use crate::server::Shared;
+use crate::trade::{Refused, State as TradeState, Trade};
+
+const PAGE: &str = include_str!("buyer.html");
+
+/// Scans the code of a trade; the outer `None` says that the number is unknown.
+pub(crate) fn scan(
+    books: &mut Books,
+    number: &str,
+    now: DateTime<Utc>,
+) -> Option<Result<Trade, Refused>> {
+    let trade_no = books.new_trade_no(now);
+    books.edit(number, now, |trade| trade.scan(now, trade_no).map(|()| trade.clone()))
+}
+
+/// Scans if need be, and pays: the trade's amount, or a wrong one.
+pub(crate) fn pay(
+    books: &mut Books,
+    number: &str,
+    amount: Option<Fen>,
+    now: DateTime<Utc>,
+) -> Option<Result<Trade, Refused>> {
+    let trade_no = books.new_trade_no(now);
+    let paid = books.edit(number, now, |trade| {
+        trade.scan(now, trade_no)?;
+        trade.pay(now, amount.unwrap_or(trade.total))?;
+        Ok(trade.clone())
+    });
+    tell(books, paid, now)
+}
+
+/// Pays even though the trade has been closed or has expired meanwhile.
+pub(crate) fn force_pay(
+    books: &mut Books,
+    number: &str,
+    amount: Option<Fen>,
+    now: DateTime<Utc>,
+) -> Option<Result<Trade, Refused>> {
+    let trade_no = books.new_trade_no(now);
+    let paid = books.edit(number, now, |trade| {
+        trade.force_pay(now, trade_no, amount.unwrap_or(trade.total)).map(|()| trade.clone())
+    });
+    tell(books, paid, now)
+}
+
+fn tell(
+    books: &mut Books,
+    paid: Option<Result<Trade, Refused>>,
+    now: DateTime<Utc>,
+) -> Option<Result<Trade, Refused>> {
+    if let Some(Ok(trade)) = &paid {
+        notify::paid(books, trade, now);
+    }
+    paid
+}
+
+/// `GET /qr/{token}`: whoever opens the page has scanned the code.
+pub(crate) async fn open(State(shared): State<Arc<Shared>>, Path(token): Path<String>) -> Response {
+    let trade = shared.store.visit(|books, now| {
+        let number = books.number_of_token(&token)?;
+        let _ = scan(books, &number, now)?;
+        books.trade(&number, now)
+    });
+    match trade.await {
+        Ok(Some(trade)) => page(StatusCode::OK, &trade, &shared.seller_id),
+        Ok(None) => missing(),
+        Err(_) => unavailable(),
+    }
+}
+
+/// `POST /qr/{token}/pay`: the button.
+pub(crate) async fn press_pay(
+    State(shared): State<Arc<Shared>>,
+    Path(token): Path<String>,
+) -> Response {
+    let paid = shared.store.visit(|books, now| {
+        let number = books.number_of_token(&token)?;
+        let paid = pay(books, &number, None, now)?.is_ok();
+        Some((paid, books.trade(&number, now)?))
+    });
+    match paid.await {
+        Ok(Some((true, trade))) => page(StatusCode::OK, &trade, &shared.seller_id),
+        Ok(Some((false, trade))) => page(StatusCode::CONFLICT, &trade, &shared.seller_id),
+        Ok(None) => missing(),
+        Err(_) => unavailable(),
+    }
+}
+
+fn page(status: StatusCode, trade: &Trade, seller_id: &str) -> Response {
+    let (class, headline, action) = match trade.progress.state {
+        TradeState::WaitBuyerPay => ("waiting", "Waiting for your payment · 等待付款", "pay"),
+        TradeState::TradeSuccess => ("paid", "Paid · 支付成功", ""),
+        TradeState::TradeFinished => ("paid", "Paid and finished · 交易完成", ""),
+        TradeState::TradeClosed if trade.progress.payment.is_some() => {
+            ("closed", "Refunded · 已退款", "")
+        }
+        TradeState::TradeClosed => ("closed", "Closed · 交易已关闭", ""),
+        TradeState::NotScanned => ("closed", "This code has expired · 二维码已失效", ""),
+    };
+    let button = match action {
+        "" => String::new(),
+        _ => format!(
+            r#"<form method="post" action="/qr/{}/pay"><button>Pay · 确认付款</button></form>"#,
+            escape(&trade.token)
+        ),
+    };
+    let trade_no = trade.progress.trade_no.as_deref().unwrap_or("–");
+    let html = PAGE
+        .replace("{{class}}", class)
+        .replace("{{headline}}", headline)
+        .replace("{{button}}", &button)
+        .replace("{{amount}}", &trade.total().to_string())
+        .replace("{{merchant}}", &escape(seller_id))
+        .replace("{{trade_no}}", trade_no)
+        .replace("{{out_trade_no}}", &escape(&trade.out_trade_no))
+        .replace("{{state}}", trade.progress.state.name())
+        // Last, because it is the merchant's text and may contain anything.
+        .replace("{{subject}}", &escape(&trade.subject));
+    (status, Html(html)).into_response()
+}
+
+fn missing() -> Response {
+    (StatusCode::NOT_FOUND, "There is no such code. 二维码不存在").into_response()
+}
+
+fn unavailable() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "The simulator can't store anything.").into_response()
+}

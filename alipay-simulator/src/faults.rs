@@ -1,0 +1,324 @@
+//! Faults: what goes wrong with which calls, until when.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::TimeDelta;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _, make_rng};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::gateway::Method;
+use crate::notify::Notification;
+
+/// What can go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    TimeoutBefore,
+    UnknownBefore,
+    SystemErrorBefore,
+    #[serde(rename = "http_502")]
+    Http502,
+    RateLimited,
+    BalanceTooLow,
+    TimeoutAfter,
+    UnknownAfter,
+    SystemErrorAfter,
+    Reset,
+    Truncated,
+    Unsigned,
+    WrongSign,
+    OtherKey,
+    ErrorResponse,
+    DuplicateNode,
+    Slow,
+    EscapedSlashes,
+    Gbk,
+    ExtraFields,
+    MissingFields,
+    FundChangeAbsent,
+    RefundVisibleLate,
+    StaleQuery,
+    Drop,
+    Delay,
+    Duplicate,
+    Reorder,
+    WrongAmount,
+    WrongAppId,
+    WrongSellerId,
+    BadSignature,
+    UnsignedCertSn,
+    RefundAsSuccess,
+    Replay,
+}
+
+/// Where a fault belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    /// Decides what comes of a gateway call: one call has one outcome.
+    Outcome,
+    /// Changes an answer of the gateway.
+    Twist,
+    /// Changes a delivery of a notification.
+    Delivery,
+    /// Changes answers and deliveries alike.
+    Form,
+}
+
+impl Kind {
+    fn family(self) -> Family {
+        match self {
+            Self::TimeoutBefore
+            | Self::UnknownBefore
+            | Self::SystemErrorBefore
+            | Self::Http502
+            | Self::RateLimited
+            | Self::BalanceTooLow
+            | Self::TimeoutAfter
+            | Self::UnknownAfter
+            | Self::SystemErrorAfter
+            | Self::Reset
+            | Self::Truncated
+            | Self::Unsigned
+            | Self::WrongSign
+            | Self::OtherKey
+            | Self::ErrorResponse
+            | Self::DuplicateNode => Family::Outcome,
+            Self::Slow
+            | Self::EscapedSlashes
+            | Self::MissingFields
+            | Self::FundChangeAbsent
+            | Self::RefundVisibleLate
+            | Self::StaleQuery => Family::Twist,
+            Self::Gbk | Self::ExtraFields => Family::Form,
+            Self::Drop
+            | Self::Delay
+            | Self::Duplicate
+            | Self::Reorder
+            | Self::WrongAmount
+            | Self::WrongAppId
+            | Self::WrongSellerId
+            | Self::BadSignature
+            | Self::UnsignedCertSn
+            | Self::RefundAsSuccess
+            | Self::Replay => Family::Delivery,
+        }
+    }
+
+    fn is_outcome(self) -> bool {
+        self.family() == Family::Outcome
+    }
+
+    fn concerns(self, method: Method) -> bool {
+        match self {
+            Self::FundChangeAbsent => method == Method::Refund,
+            Self::RefundVisibleLate => method == Method::RefundQuery,
+            Self::StaleQuery => method == Method::Query,
+            _ => self.family() != Family::Delivery,
+        }
+    }
+
+    fn concerns_notifications(self) -> bool {
+        matches!(self.family(), Family::Delivery | Family::Form)
+    }
+}
+
+/// Which calls a fault hits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Gateway(Method),
+    AnyGateway,
+    Notify,
+}
+
+impl Target {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "*" => Some(Self::AnyGateway),
+            "notify" => Some(Self::Notify),
+            name => Method::parse(name).map(Self::Gateway),
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Gateway(method) => method.name(),
+            Self::AnyGateway => "*",
+            Self::Notify => "notify",
+        }
+    }
+
+    /// Whether a fault of this kind can ever hit here.
+    pub(crate) fn allows(self, kind: Kind) -> bool {
+        match self {
+            Self::Gateway(method) => kind.concerns(method),
+            Self::AnyGateway => Method::ALL.iter().any(|method| kind.concerns(*method)),
+            Self::Notify => kind.concerns_notifications(),
+        }
+    }
+}
+
+/// A fault as it was asked for.
+#[derive(Debug)]
+pub(crate) struct FaultSpec {
+    pub(crate) target: Target,
+    pub(crate) kind: Kind,
+    pub(crate) times: Option<u64>,
+    pub(crate) probability: Option<f64>,
+    pub(crate) seed: Option<u64>,
+    pub(crate) out_trade_no: Option<String>,
+    pub(crate) delay: Option<TimeDelta>,
+}
+
+#[derive(Debug)]
+struct Fault {
+    id: u64,
+    spec: FaultSpec,
+    hits: u64,
+    random: StdRng,
+}
+
+/// A fault in force, to look at.
+#[derive(Debug, Serialize)]
+pub(crate) struct FaultView {
+    id: String,
+    method: &'static str,
+    kind: Kind,
+    hits: u64,
+    /// How many more calls it hits, if there is a limit.
+    times: Option<u64>,
+}
+
+impl Fault {
+    /// Whether the fault strikes this call, which uses it up by one.
+    fn strikes(&mut self, out_trade_no: Option<&str>) -> bool {
+        let named = self.spec.out_trade_no.as_deref();
+        if named.is_some_and(|named| Some(named) != out_trade_no) || self.spec.times == Some(0) {
+            return false;
+        }
+        let probability = self.spec.probability;
+        if probability.is_some_and(|probability| !self.random.random_bool(probability)) {
+            return false;
+        }
+        self.spec.times = self.spec.times.map(|times| times - 1);
+        self.hits += 1;
+        true
+    }
+}
+
+/// The faults that struck one call.
+#[derive(Debug)]
+pub(crate) struct Hits {
+    kinds: Vec<(Kind, Option<TimeDelta>)>,
+    cleared: watch::Receiver<u64>,
+}
+
+impl Hits {
+    pub(crate) fn has(&self, kind: Kind) -> bool {
+        self.delay(kind, TimeDelta::zero()).is_some()
+    }
+
+    /// The `delay_ms` of a fault that struck, or else the default.
+    pub(crate) fn delay(&self, kind: Kind, default: TimeDelta) -> Option<TimeDelta> {
+        let hit = self.kinds.iter().find(|(struck, _)| *struck == kind);
+        hit.map(|(_, delay)| delay.unwrap_or(default))
+    }
+
+    /// What the call comes to, if a fault decides that.
+    pub(crate) fn outcome(&self) -> Option<Kind> {
+        self.kinds.iter().map(|(kind, _)| *kind).find(|kind| kind.is_outcome())
+    }
+
+    /// Returns once all faults have been cleared.
+    pub(crate) async fn cleared(&self) {
+        let mut cleared = self.cleared.clone();
+        // A table that is gone hangs nobody up either.
+        let _ = cleared.changed().await;
+    }
+}
+
+/// All faults in force.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    table: Mutex<Vec<Fault>>,
+    last_id: AtomicU64,
+    clears: watch::Sender<u64>,
+}
+
+impl Faults {
+    pub(crate) fn new() -> Self {
+        Self { table: Mutex::default(), last_id: AtomicU64::new(0), clears: watch::Sender::new(0) }
+    }
+
+    pub(crate) fn add(&self, spec: FaultSpec) -> u64 {
+        let random = spec.seed.map_or_else(make_rng, StdRng::seed_from_u64);
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        self.table().push(Fault { id, spec, hits: 0, random });
+        id
+    }
+
+    /// The faults in force, oldest first.
+    pub(crate) fn list(&self) -> Vec<FaultView> {
+        let view = |fault: &Fault| FaultView {
+            id: fault.id.to_string(),
+            method: fault.spec.target.name(),
+            kind: fault.spec.kind,
+            hits: fault.hits,
+            times: fault.spec.times,
+        };
+        self.table().iter().map(view).collect()
+    }
+
+    /// Takes all faults away and lets hanging calls go.
+    pub(crate) fn clear(&self) {
+        let mut table = self.table();
+        table.clear();
+        self.clears.send_modify(|clears| *clears += 1);
+    }
+
+    /// The faults that strike a gateway call: the oldest that decides its outcome, and all others.
+    pub(crate) fn draw_call(&self, method: Method, out_trade_no: Option<&str>) -> Hits {
+        self.draw(out_trade_no, |target, kind| match target {
+            Target::Gateway(named) => named == method,
+            Target::AnyGateway => kind.concerns(method),
+            Target::Notify => false,
+        })
+    }
+
+    /// The faults that strike a delivery.
+    pub(crate) fn draw_notification(&self, notification: &Notification) -> Hits {
+        let refund = notification.field("refund_fee").is_some();
+        self.draw(Some(&notification.out_trade_no), |target, kind| {
+            let fits = match kind {
+                Kind::RefundAsSuccess => refund,
+                Kind::Delay | Kind::Reorder => notification.put_off.is_none(),
+                _ => true,
+            };
+            target == Target::Notify && fits
+        })
+    }
+
+    fn draw(&self, out_trade_no: Option<&str>, fits: impl Fn(Target, Kind) -> bool) -> Hits {
+        let mut table = self.table();
+        let mut kinds = Vec::new();
+        let mut decided = false;
+        for fault in table.iter_mut() {
+            let kind = fault.spec.kind;
+            if (decided && kind.is_outcome()) || !fits(fault.spec.target, kind) {
+                continue;
+            }
+            if fault.strikes(out_trade_no) {
+                kinds.push((kind, fault.spec.delay));
+                decided |= kind.is_outcome();
+            }
+        }
+        table.retain(|fault| fault.spec.times != Some(0));
+        Hits { kinds, cleared: self.clears.subscribe() }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Vec<Fault>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,80 @@
+//! Who may call at all: known shared, complete parameters, right signature.
+
+use super::Method;
+use super::node::Node;
+use crate::clock::parse_wire_time;
+use crate::fields::{FieldError, Fields};
+use crate::html::escape;
+use crate::params::Params;
+use crate::server::Shared;
+
+const LONGEST_URL: usize = 256;
+
+/// A call with a verified signature. Its business parameters may still be wrong.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) notify_url: Option<String>,
+    pub(super) fields: Result<Fields, FieldError>,
+}
+
+/// Checks what comes before the business: the first thing that is wrong is answered.
+pub(super) fn admit(shared: &Shared, params: &Params) -> Result<Call, Node> {
+    if required(params, "app_id", "isv.missing-app-id")? != shared.app_id {
+        return Err(invalid("isv.invalid-app-id", "无效的AppID参数"));
+    }
+    let method = required(params, "method", "isv.missing-method")?;
+    let method =
+        Method::parse(&method).ok_or_else(|| invalid("isv.invalid-method", "不存在的方法名"))?;
+    let signature = required(params, "sign", "isv.missing-signature")?;
+    let timestamp = required(params, "timestamp", "isv.missing-timestamp")?;
+    if parse_wire_time(&timestamp).is_none() {
+        return Err(invalid("isv.invalid-timestamp", "非法的时间戳参数"));
+    }
+    if required(params, "version", "isv.missing-version")? != "1.0" {
+        return Err(invalid("isv.invalid-version", "无效的版本参数"));
+    }
+    if required(params, "sign_type", "isv.missing-signature-type")? != "RSA2" {
+        return Err(invalid("isv.invalid-signature-type", "无效的签名类型"));
+    }
+    if params.text("format").is_some_and(|format| !format.eq_ignore_ascii_case("json")) {
+        return Err(invalid("isv.invalid-format", "无效的数据格式"));
+    }
+    if params.charset().is_none() {
+        required(params, "charset", "isv.missing-charset")?;
+        return Err(invalid("isv.invalid-charset", "字符集错误"));
+    }
+    if !params.is_text() {
+        return Err(invalid("isv.invalid-charset", "参数与字符集不符"));
+    }
+    let sign_text = params.sign_text();
+    if !shared.verifier.verifies(&sign_text, &signature) {
+        let expected = escape(&String::from_utf8_lossy(&sign_text));
+        let hint = format!(
+            "验签出错，建议检查签名字符串或签名私钥与应用公钥是否匹配，网关生成的验签字符串为：{expected}"
+        );
+        return Err(invalid("isv.invalid-signature", &hint));
+    }
+    let notify_url = params.text("notify_url");
+    if notify_url.as_ref().is_some_and(|url| !is_web_url(url)) {
+        return Err(invalid("isv.invalid-parameter", "notify_url is no http or https URL"));
+    }
+    let biz_content = params.text("biz_content").unwrap_or_default();
+    let fields = Fields::parse("biz_content", biz_content.as_bytes());
+    Ok(Call { method, notify_url, fields })
+}
+
+fn required(params: &Params, name: &str, sub_code: &'static str) -> Result<String, Node> {
+    let missing = || {
+        Node::failure("40001", "Missing Required Arguments", sub_code, &format!("缺少{name}参数"))
+    };
+    params.text(name).ok_or_else(missing)
+}
+
+fn invalid(sub_code: &'static str, sub_msg: &str) -> Node {
+    Node::failure("40002", "Invalid Arguments", sub_code, sub_msg)
+}
+
+fn is_web_url(url: &str) -> bool {
+    url.len() <= LONGEST_URL && (url.starts_with("http://") || url.starts_with("https://"))
+}

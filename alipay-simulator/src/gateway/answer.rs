@@ -1,0 +1,165 @@
+//! The envelope around a node, its signature, and what faults make of both.
+
+use std::io;
+
+use axum::body::{Body, Bytes};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use encoding_rs::{Encoding, GBK, UTF_8};
+use serde_json::json;
+
+use super::Method;
+use super::node::Node;
+use crate::faults::{Hits, Kind};
+use crate::params::Params;
+use crate::server::Shared;
+
+const TRACE_ID: HeaderName = HeaderName::from_static("trace_id");
+/// What an answer keeps when the fault `missing_fields` strikes.
+const KEPT_FIELDS: [&str; 15] = [
+    "code",
+    "sub_code",
+    "out_trade_no",
+    "trade_no",
+    "trade_status",
+    "total_amount",
+    "send_pay_date",
+    "qr_code",
+    "action",
+    "retry_flag",
+    "fund_change",
+    "refund_fee",
+    "refund_status",
+    "refund_amount",
+    "out_request_no",
+];
+
+/// The signed answer to an admitted call, spoilt by whatever faults struck after its effect.
+pub(super) fn sealed(
+    shared: &Shared,
+    method: Method,
+    node: Node,
+    charset: Option<&'static Encoding>,
+    hits: &Hits,
+) -> Response {
+    let charset = if hits.has(Kind::Gbk) { GBK } else { charset.unwrap_or(UTF_8) };
+    let name = node_name(method.name());
+    let (sent, signed) = texts(&spoil(node, hits), charset, hits);
+    let sign = match hits.outcome() {
+        Some(Kind::WrongSign) => shared.signer.sign(&[&signed[..], b" "].concat()),
+        Some(Kind::OtherKey) => shared.other_signer.sign(&signed),
+        _ => shared.signer.sign(&signed),
+    };
+    let mut body = envelope(&name, &sent, Some(&sign));
+    match hits.outcome() {
+        Some(Kind::Reset) => return reset(),
+        Some(Kind::Truncated) => body.truncate(body.len() / 2),
+        Some(Kind::Unsigned) => body = envelope(&name, &sent, None),
+        Some(Kind::ErrorResponse) => {
+            body = envelope("error_response", &encode(&text(&Node::unknown()), charset), None);
+        }
+        Some(Kind::DuplicateNode) => {
+            body.pop();
+            body.extend_from_slice(format!(r#","{name}":{}}}"#, text(&forged())).as_bytes());
+        }
+        _ => {}
+    }
+    respond(shared, charset, body)
+}
+
+/// The signed answer to a call that wasn't admitted.
+pub(super) fn refusal(shared: &Shared, params: &Params, node: &Node) -> Response {
+    let charset = params.charset().unwrap_or(UTF_8);
+    let method = params.text("method").unwrap_or_default();
+    let known = !method.is_empty()
+        && method.len() <= 128
+        && method.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
+    let name = if known { node_name(&method) } else { "error_response".to_owned() };
+    let sent = encode(&text(node), charset);
+    let sign = shared.signer.sign(&sent);
+    respond(shared, charset, envelope(&name, &sent, Some(&sign)))
+}
+
+/// Where a hanging call ends up when it is let go.
+pub(super) fn timed_out() -> Response {
+    (StatusCode::GATEWAY_TIMEOUT, "let go").into_response()
+}
+
+/// Some proxy's page in front of the gateway.
+pub(super) fn bad_gateway() -> Response {
+    let page = "<html><head><title>502 Bad Gateway</title></head><body>Tengine</body></html>";
+    let content_type = [(CONTENT_TYPE, "text/html")];
+    (StatusCode::BAD_GATEWAY, content_type, page).into_response()
+}
+
+/// The simulator can't keep promises any more.
+pub(super) fn unavailable() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "the simulator's journal can't be written").into_response()
+}
+
+/// A body that fails before its first byte: the server drops the connection without an answer.
+fn reset() -> Response {
+    let failure = io::Error::from(io::ErrorKind::ConnectionReset);
+    Response::new(Body::from_stream(tokio_stream::once(Err::<Bytes, _>(failure))))
+}
+
+fn spoil(node: Node, hits: &Hits) -> Node {
+    let mut node = match hits.outcome() {
+        Some(Kind::UnknownAfter) => Node::unknown(),
+        Some(Kind::SystemErrorAfter) => Node::sub_code("ACQ.SYSTEM_ERROR"),
+        _ => node,
+    };
+    if hits.has(Kind::FundChangeAbsent) {
+        node.retain(|name| name != "fund_change");
+    }
+    if hits.has(Kind::MissingFields) {
+        node.retain(|name| KEPT_FIELDS.contains(&name));
+    }
+    if hits.has(Kind::ExtraFields) {
+        let odd = json!({"list": [1, {"text": "a \"quoted\" } { \\ /"}], "nothing": null});
+        node = node.with("a_future_field", odd);
+    }
+    if hits.has(Kind::Gbk) {
+        node = node.with("store_name", "模拟门店");
+    }
+    node
+}
+
+/// The node as it is sent and as it is signed. They differ for `escaped_slashes`: old gateways
+/// escaped slashes after they had signed.
+fn texts(node: &Node, charset: &'static Encoding, hits: &Hits) -> (Vec<u8>, Vec<u8>) {
+    let signed = text(node);
+    let sent =
+        if hits.has(Kind::EscapedSlashes) { signed.replace('/', "\\/") } else { signed.clone() };
+    (encode(&sent, charset), encode(&signed, charset))
+}
+
+/// What an attacker appends for parsers that take the last of two nodes.
+fn forged() -> Node {
+    let node = Node::success().with("trade_status", "TRADE_SUCCESS");
+    node.with("total_amount", "0.01").with("fund_change", "Y")
+}
+
+fn text(node: &Node) -> String {
+    serde_json::to_string(node).expect("a node has only string keys")
+}
+
+fn encode(text: &str, charset: &'static Encoding) -> Vec<u8> {
+    charset.encode(text).0.into_owned()
+}
+
+fn node_name(method: &str) -> String {
+    format!("{}_response", method.replace('.', "_"))
+}
+
+fn envelope(name: &str, node: &[u8], sign: Option<&str>) -> Vec<u8> {
+    let sign = sign.map(|sign| format!(r#","sign":"{sign}""#)).unwrap_or_default();
+    let start = format!(r#"{{"{name}":"#);
+    [start.as_bytes(), node, sign.as_bytes(), b"}"].concat()
+}
+
+fn respond(shared: &Shared, charset: &'static Encoding, body: Vec<u8>) -> Response {
+    let content_type = format!("text/html;charset={}", charset.name().to_ascii_lowercase());
+    ([(CONTENT_TYPE, content_type), (TRACE_ID, shared.trace_id())], body).into_response()
+}

@@ -1,0 +1,93 @@
+//! `alipay.trade.query`, `close` and `cancel`.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+
+use super::admission::Call;
+use super::node::Node;
+use super::{Failure, number_of};
+use crate::books::Books;
+use crate::clock::wire_time;
+use crate::faults::{Hits, Kind};
+use crate::fields::Fields;
+use crate::money::Fen;
+use crate::notify::{self, BUYER_ID, BUYER_LOGON_ID};
+use crate::trade::{Cancelled, State, Trade};
+
+/// How far back `stale_query` looks unless told otherwise.
+const DEFAULT_STALENESS: TimeDelta = TimeDelta::seconds(5);
+
+pub(super) fn query(
+    books: &mut Books,
+    now: DateTime<Utc>,
+    fields: &Fields,
+    hits: &Hits,
+) -> Result<Node, Failure> {
+    let trade = books.trade(&number_of(books, fields)?, now).ok_or("ACQ.TRADE_NOT_EXIST")?;
+    let trade = match hits.delay(Kind::StaleQuery, DEFAULT_STALENESS) {
+        Some(delay) => trade.as_of(now - delay),
+        None => trade,
+    };
+    if trade.progress.state == State::NotScanned {
+        return Err("ACQ.TRADE_NOT_EXIST".into());
+    }
+    let paid = trade.progress.payment.as_ref();
+    let amount = paid.map_or(Fen::ZERO, |payment| payment.amount).to_string();
+    let mut node = identified(&trade)
+        .with("trade_status", trade.progress.state.name())
+        .with("total_amount", trade.total().to_string())
+        .with("buyer_logon_id", BUYER_LOGON_ID)
+        .with("buyer_user_id", BUYER_ID)
+        .with("buyer_user_type", "PRIVATE")
+        .with("buyer_pay_amount", amount.clone())
+        .with("invoice_amount", amount.clone())
+        .with("receipt_amount", amount.clone())
+        .with("point_amount", "0.00");
+    if let Some(payment) = paid {
+        let bill = json!([{"fund_channel": "ALIPAYACCOUNT", "amount": amount}]);
+        node = node.with("send_pay_date", wire_time(payment.at)).with("fund_bill_list", bill);
+    }
+    Ok(node)
+}
+
+pub(super) fn close(
+    books: &mut Books,
+    now: DateTime<Utc>,
+    call: &Call,
+    fields: &Fields,
+) -> Result<Node, Failure> {
+    let number = number_of(books, fields)?;
+    let closed = books.edit(&number, now, |trade| trade.close(now).map(|()| trade.clone()));
+    let trade = closed.ok_or("ACQ.TRADE_NOT_EXIST")??;
+    notify::closed(books, &trade, call.notify_url.clone(), now);
+    Ok(identified(&trade))
+}
+
+/// An unknown trade can be cancelled too: there is nothing to do, and no `action`.
+pub(super) fn cancel(
+    books: &mut Books,
+    now: DateTime<Utc>,
+    fields: &Fields,
+) -> Result<Node, Failure> {
+    let number = match number_of(books, fields) {
+        Err(Failure::Business(_)) => return Ok(Node::success().with("retry_flag", "N")),
+        number => number?,
+    };
+    let unknown = || Node::success().with("out_trade_no", number.clone());
+    let cancelled = books.edit(&number, now, |trade| Ok((trade.cancel(now)?, trade.clone())));
+    let node = match cancelled.transpose().map_err(Failure::Business)? {
+        Some((Cancelled::Closed, trade)) => identified(&trade).with("action", "close"),
+        Some((Cancelled::Refunded, trade)) => identified(&trade).with("action", "refund"),
+        Some((Cancelled::Nothing, trade)) if trade.progress.trade_no.is_some() => {
+            identified(&trade)
+        }
+        Some((Cancelled::Nothing, _)) | None => unknown(),
+    };
+    Ok(node.with("retry_flag", "N"))
+}
+
+/// A success that says which trade it is about.
+pub(super) fn identified(trade: &Trade) -> Node {
+    let trade_no = trade.progress.trade_no.clone();
+    Node::success().with("trade_no", trade_no).with("out_trade_no", trade.out_trade_no.clone())
+}

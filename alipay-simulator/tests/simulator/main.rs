@@ -1,0 +1,13 @@
+//! The simulator as its callers see it: over HTTP, with requests that the test signs itself.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod binary;
+mod buyer;
+mod durability;
+mod faults;
+mod gateway;
+mod merchant;
+mod notifications;
+mod vectors;
+mod webhook;
