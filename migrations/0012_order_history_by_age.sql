@@ -1,0 +1,1 @@
+create index order_history_by_age on order_history (at_ms)

@@ -1,0 +1,36 @@
+-- A payment attempt. applied_order_id is its order's id while it is applied, else null: the unique
+-- key keeps an order from having two applied payments.
+create table payments (
+    out_trade_no varchar(64) not null primary key,
+    order_id varchar(32),
+    channel varchar(16) not null,
+    status varchar(16) not null,
+    gateway_url varchar(256) not null,
+    app_id varchar(32) not null,
+    seller_id varchar(32) not null,
+    subject varchar(256) not null,
+    amount_fen bigint not null,
+    paid_fen bigint,
+    refunded_fen bigint not null,
+    trade_no varchar(64),
+    seen bigint not null,
+    qr_code varchar(1024),
+    applied_order_id varchar(32),
+    expires_at_ms bigint not null,
+    code_dies_at_ms bigint not null,
+    paid_at_ms bigint,
+    recorded_at_ms bigint,
+    closed_at_ms bigint,
+    created_at_ms bigint not null,
+    updated_at_ms bigint not null,
+    unique (applied_order_id),
+    foreign key (order_id) references orders (id),
+    check (status in ('created', 'waiting', 'applied', 'closed', 'failed', 'late', 'duplicate',
+        'wrong_amount', 'orphan')),
+    check (amount_fen >= 0),
+    check (refunded_fen >= 0),
+    check (paid_fen is null or refunded_fen <= paid_fen),
+    check (status not in ('applied', 'late', 'duplicate', 'wrong_amount', 'orphan')
+        or paid_fen is not null),
+    check ((status = 'applied') = (applied_order_id is not null))
+)

@@ -1,0 +1,1 @@
+create index payments_by_order on payments (order_id)

@@ -1,0 +1,1 @@
+create index barriers_by_age on barriers (at_ms)

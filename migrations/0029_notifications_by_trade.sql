@@ -1,0 +1,1 @@
+create index notifications_by_trade on notifications (out_trade_no)

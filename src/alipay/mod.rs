@@ -1,0 +1,195 @@
+//! The client of Alipay's gateway, face-to-face payment over `gateway.do`.
+//!
+//! Owns the account, the four calls and the webhook's verification, and turns everything Alipay
+//! can say into the words of [`crate::domain::gateway`]. It decides nothing: it must not know what
+//! an order is, and it holds no state but its connections. Reading order: this file, `trade` (what
+//! each answer means), `call` (one exchange), [`wire`] (the signed bytes), [`notify`].
+
+mod call;
+mod code;
+pub mod form;
+pub mod keys;
+pub mod notify;
+pub mod sign;
+mod time;
+mod trade;
+pub mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::Url;
+
+use self::call::{Caller, Request};
+use self::keys::{AlipayPublicKey, AppPrivateKey};
+use self::notify::{NotifyError, VerifiedNotify};
+use crate::domain::gateway::{Answer, CancelOutcome, CloseOutcome, PrecreateOutcome};
+use crate::domain::money::Fen;
+
+pub use self::call::{
+    BODY_BYTES_MAX, CALL_BUDGET, CALLS_AT_ONCE_MAX, CONNECT_BUDGET, PERMIT_BUDGET,
+};
+
+/// Longest text of the peer's that is kept in an answer, in characters.
+const PEER_TEXT_CHARS_MAX: usize = 100;
+
+/// Told about every call: its method (`query`), its result (`paid`, `timeout`) and how long it
+/// took. Methods and results are small closed sets, fit to be labels of a metric.
+pub type CallObserver = Arc<dyn Fn(&'static str, &'static str, Duration) + Send + Sync>;
+
+/// Whom we are at Alipay, and how both sides recognise each other.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Where the gateway is; without a query.
+    pub gateway_url: Url,
+    /// Our application.
+    pub app_id: String,
+    /// The seller who gets the money.
+    pub seller_id: String,
+    /// Where Alipay sends its notifications.
+    pub notify_url: String,
+    /// Signs what we send.
+    pub key: AppPrivateKey,
+    /// Verify what we receive: the current key and, around a change, the next one.
+    pub alipay_keys: Vec<AlipayPublicKey>,
+}
+
+/// Why no client can be made for an account.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// Nothing could be verified.
+    #[error("no public key of Alipay's is configured")]
+    NoAlipayKey,
+    /// The two most confused keys are confused.
+    #[error(
+        "the configured Alipay public key is the public half of our own application key; \
+         copy Alipay's key from its console instead"
+    )]
+    OwnKeyAsAlipayKey,
+    /// The address can't carry our parameters.
+    #[error("the gateway's address must be http or https, without a query or fragment")]
+    GatewayUrl,
+    /// A mandatory value is empty.
+    #[error("{0} is empty")]
+    Empty(&'static str),
+    /// The HTTP client can't be built, for example because this machine has no root certificates.
+    #[error("no HTTP client can be built")]
+    Http(#[source] reqwest::Error),
+}
+
+/// A trade to be offered to a buyer as a QR code.
+#[derive(Debug, Clone, Copy)]
+pub struct Precreate<'a> {
+    /// Our number for it; never reused after a close.
+    pub out_trade_no: &'a str,
+    /// What the buyer is asked to pay.
+    pub total: Fen,
+    /// What the buyer reads; without `/`, `=` and `&`.
+    pub subject: &'a str,
+    /// When the trade ends unpaid, in whole seconds.
+    pub time_expire: DateTime<Utc>,
+}
+
+/// The client of one account.
+pub struct Alipay {
+    caller: Caller,
+}
+
+impl Alipay {
+    /// A client with its own connections and limits.
+    ///
+    /// # Errors
+    ///
+    /// An [`AccountError`] when the account can't work, in particular when our own public key
+    /// stands in the place of Alipay's.
+    pub fn new(account: Account, observer: CallObserver) -> Result<Self, AccountError> {
+        account.check()?;
+        let caller = Caller::new(account, observer).map_err(AccountError::Http)?;
+        Ok(Self { caller })
+    }
+
+    /// The account that every call is made for.
+    #[must_use]
+    pub fn account(&self) -> &Account {
+        self.caller.account()
+    }
+
+    /// Asks for a QR code. Repeating it with the same content is harmless.
+    pub async fn precreate(&self, trade: &Precreate<'_>, now: DateTime<Utc>) -> PrecreateOutcome {
+        let request = Request::precreate(trade, self.account());
+        let read = |reply| trade::read_precreate(reply, trade.out_trade_no);
+        self.caller.call(request, now, read, PrecreateOutcome::code).await
+    }
+
+    /// Asks what became of a trade. The only authority about money.
+    pub async fn query(&self, out_trade_no: &str, now: DateTime<Utc>) -> Answer {
+        let read = |reply| trade::read_query(reply, out_trade_no);
+        self.caller.call(Request::query(out_trade_no), now, read, answer_code).await
+    }
+
+    /// Closes a trade that waits for its buyer; never gives money back.
+    pub async fn close(&self, out_trade_no: &str, now: DateTime<Utc>) -> CloseOutcome {
+        let read = |reply| trade::read_close(reply, out_trade_no);
+        self.caller.call(Request::close(out_trade_no), now, read, CloseOutcome::code).await
+    }
+
+    /// Closes a trade that waits, and gives **all** the money of a paid one back.
+    pub async fn cancel(&self, out_trade_no: &str, now: DateTime<Utc>) -> CancelOutcome {
+        let read = |reply| trade::read_cancel(reply, out_trade_no);
+        self.caller.call(Request::cancel(out_trade_no), now, read, CancelOutcome::code).await
+    }
+
+    /// Verifies the raw body of a notification with this account's keys.
+    ///
+    /// # Errors
+    ///
+    /// As [`notify::verify`].
+    pub fn verify_notify(&self, raw_body: &[u8]) -> Result<VerifiedNotify, NotifyError> {
+        notify::verify(raw_body, &self.account().alipay_keys)
+    }
+}
+
+impl fmt::Debug for Alipay {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Alipay").field("account", self.account()).finish_non_exhaustive()
+    }
+}
+
+impl Account {
+    fn check(&self) -> Result<(), AccountError> {
+        let texts = [
+            (&self.app_id, "the app id"),
+            (&self.seller_id, "the seller id"),
+            (&self.notify_url, "the notify URL"),
+        ];
+        if let Some((_, name)) = texts.into_iter().find(|(text, _)| text.is_empty()) {
+            return Err(AccountError::Empty(name));
+        }
+        let url = &self.gateway_url;
+        let is_http = matches!(url.scheme(), "http" | "https");
+        if !is_http || url.query().is_some() || url.fragment().is_some() {
+            return Err(AccountError::GatewayUrl);
+        }
+        if self.alipay_keys.is_empty() {
+            return Err(AccountError::NoAlipayKey);
+        }
+        if self.alipay_keys.iter().any(|key| self.key.is_pair_of(key)) {
+            return Err(AccountError::OwnKeyAsAlipayKey);
+        }
+        Ok(())
+    }
+}
+
+fn answer_code(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Unknown(reason) => reason.code(),
+        _ => answer.code(),
+    }
+}
+
+/// A text of the peer's, fit to be kept: printable and not long.
+fn shorten(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(PEER_TEXT_CHARS_MAX).collect()
+}

@@ -1,0 +1,141 @@
+//! What every use case works with: configuration, clock, ids, database, gateway, metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{Notify, broadcast};
+
+use crate::alipay::Alipay as Gateway;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::decision::Policy;
+use crate::domain::ids::{DeploymentId, OrderId};
+use crate::domain::payment::AccountRef;
+use crate::ids::Ids;
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+/// Changes that a slow listener may miss before it has to read everything again.
+const CHANGES_KEPT: usize = 1_024;
+
+/// The context of all use cases.
+#[derive(Debug)]
+pub struct App {
+    /// What was configured.
+    pub config: Config,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids.
+    pub ids: Ids,
+    /// The database.
+    pub store: Store,
+    /// The payment gateway.
+    pub gateway: Gateway,
+    /// Whose messages are ours.
+    pub deployment: DeploymentId,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Tells the pages of an order that it has changed.
+    pub changes: Changes,
+    /// Rings when an event was written, so that it is published without a delay.
+    pub outbox_bell: Notify,
+    /// Whether the last call got an answer from the gateway.
+    pub gateway_answered: Arc<AtomicBool>,
+    /// Whether this machine's clock agrees with the database's: if not, nothing is cancelled here.
+    pub clock_trusted: AtomicBool,
+}
+
+impl App {
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// A fresh id.
+    #[must_use]
+    pub fn fresh_id(&self) -> String {
+        self.ids.fresh(self.now())
+    }
+
+    /// What the decision needs of the configuration.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            grace: to_chrono(self.config.timeout.grace),
+            overdue_alarm_after: to_chrono(self.config.timeout.overdue_alarm_after),
+        }
+    }
+
+    /// How often the broker is expected to check back.
+    #[must_use]
+    pub fn check_interval(&self) -> chrono::Duration {
+        to_chrono(self.config.timeout.check_interval)
+    }
+
+    /// The account that new attempts are made with.
+    #[must_use]
+    pub fn account(&self) -> AccountRef {
+        AccountRef {
+            gateway_url: self.config.alipay.gateway_url.clone(),
+            app_id: self.config.alipay.app_id.clone(),
+            seller_id: self.config.alipay.seller_id.clone(),
+        }
+    }
+
+    /// The gateway that an attempt was made with; `None` if that account isn't configured. Its
+    /// address may have moved: app and seller make the account.
+    #[must_use]
+    pub fn gateway_of(&self, account: &AccountRef) -> Option<&Gateway> {
+        let ours = &self.config.alipay;
+        let same = account.app_id == ours.app_id && account.seller_id == ours.seller_id;
+        same.then_some(&self.gateway)
+    }
+
+    /// Whether the last call got an answer from the gateway.
+    #[must_use]
+    pub fn gateway_answers(&self) -> bool {
+        self.gateway_answered.load(Ordering::Relaxed)
+    }
+
+    /// Whether this instance may cancel: not with a clock that is off.
+    #[must_use]
+    pub fn may_cancel(&self) -> bool {
+        self.clock_trusted.load(Ordering::Relaxed)
+    }
+}
+
+/// A duration of the configuration as one that times understand.
+#[must_use]
+pub fn to_chrono(duration: std::time::Duration) -> chrono::Duration {
+    chrono::Duration::from_std(duration).unwrap_or(chrono::Duration::MAX)
+}
+
+/// Tells whoever listens that an order has changed.
+#[derive(Debug)]
+pub struct Changes {
+    sender: broadcast::Sender<OrderId>,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self { sender: broadcast::Sender::new(CHANGES_KEPT) }
+    }
+}
+
+impl Changes {
+    /// Tells that an order has changed; nobody may be listening.
+    pub fn announce(&self, order_id: &OrderId) {
+        // An error only says that nobody listens.
+        if self.sender.send(order_id.clone()).is_err() {
+            tracing::trace!(order.id = %order_id, "nobody watches this change");
+        }
+    }
+
+    /// Listens from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<OrderId> {
+        self.sender.subscribe()
+    }
+}

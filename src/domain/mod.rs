@@ -1,0 +1,21 @@
+//! The pure heart of checkback: what an order, a payment and a gateway's answer are, and the one
+//! decision that every trigger runs. No IO, no clock, no randomness.
+
+pub mod alarm;
+pub mod answer_log;
+pub mod decision;
+pub mod event;
+pub mod gateway;
+pub mod ids;
+pub mod money;
+pub mod order;
+pub mod payment;
+pub mod stock;
+pub mod timeout_message;
+pub mod trigger;
+
+/// Cuts a time to whole milliseconds, the precision of every stored time.
+#[must_use]
+pub fn to_millis(at: chrono::DateTime<chrono::Utc>) -> chrono::DateTime<chrono::Utc> {
+    chrono::DateTime::from_timestamp_millis(at.timestamp_millis()).unwrap_or(at)
+}

@@ -1,0 +1,116 @@
+//! The fallback: a sweep over whatever is due, at start and every ten minutes, sufficient alone;
+//! and the light poll, the same over one batch, as often as the broker checks back. Both take due
+//! rows of the small table by an index, in leased batches: any number of instances may run them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, FixedOffset, Utc};
+use croner::Cron;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::domain::trigger::Trigger;
+use crate::service::settle_due::{Report, settle_due_batch};
+use crate::store::StoreError;
+use crate::store::sweeps::{self, SweepRun};
+
+/// China has one time zone and no summer time.
+const CHINA_OFFSET_SECONDS: i32 = 8 * 60 * 60;
+/// Longest and shortest pause of the light poll.
+const POLL_INTERVAL_MAX: Duration = Duration::from_secs(5);
+const POLL_INTERVAL_MIN: Duration = Duration::from_millis(200);
+/// Batches that one sweep takes at most: what is left waits for the next one.
+const SWEEP_BATCHES_MAX: u32 = 10_000;
+
+/// Sweeps at start and on the cron, until told to stop.
+pub async fn run_sweeps(app: Arc<App>, cron: Cron, stop: CancellationToken) {
+    loop {
+        if let Err(error) = sweep(&app).await {
+            tracing::warn!(%error, "the sweep failed, the next one does it again");
+        }
+        let pause = until_next(&cron, app.now());
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Settles what is due until nothing is due any more, and stores a report.
+///
+/// # Errors
+/// If the database fails.
+pub async fn sweep(app: &App) -> Result<Report, StoreError> {
+    let started_at = app.now();
+    let mut total = Report::default();
+    for _ in 0..SWEEP_BATCHES_MAX {
+        let report = settle_due_batch(app, Trigger::Sweep).await?;
+        total.settled += report.settled;
+        total.still_pending += report.still_pending;
+        total.failed += report.failed;
+        if report.looked_at() == 0 {
+            break;
+        }
+    }
+    let run = SweepRun {
+        id: app.fresh_id(),
+        started_at,
+        finished_at: app.now(),
+        settled: total.settled,
+        still_pending: total.still_pending,
+        failed: total.failed,
+    };
+    sweeps::insert(&app.store, &run).await?;
+    tracing::info!(
+        settled = total.settled,
+        still_pending = total.still_pending,
+        failed = total.failed,
+        "sweep done"
+    );
+    Ok(total)
+}
+
+/// Polls what is overdue, until told to stop.
+pub async fn run_light_poll(app: Arc<App>, stop: CancellationToken) {
+    let interval = app.config.timeout.check_interval / 4;
+    let interval = interval.clamp(POLL_INTERVAL_MIN, POLL_INTERVAL_MAX);
+    loop {
+        let more = match settle_due_batch(&app, Trigger::Poll).await {
+            Ok(report) => report.looked_at() > 0,
+            Err(error) => {
+                tracing::warn!(%error, "the light poll failed, the next one does it again");
+                false
+            }
+        };
+        let pause = if more { Duration::ZERO } else { interval };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+fn until_next(cron: &Cron, now: DateTime<Utc>) -> Duration {
+    /// What the pause is if the expression never fires again.
+    const FALLBACK: Duration = Duration::from_mins(10);
+    let Some(china) = FixedOffset::east_opt(CHINA_OFFSET_SECONDS) else { return FALLBACK };
+    let now = now.with_timezone(&china);
+    let next = cron.find_next_occurrence(&now, false).ok();
+    next.and_then(|next| next.signed_duration_since(now).to_std().ok()).unwrap_or(FALLBACK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sweep;
+
+    #[test]
+    fn the_default_expression_fires_every_ten_minutes() {
+        let cron = Sweep::default().parse().expect("the expression of the design");
+        let now = DateTime::from_timestamp(1_800_000_001, 0).expect("a time");
+        assert_eq!(until_next(&cron, now), Duration::from_secs(599));
+        let at_it = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
+        assert_eq!(until_next(&cron, at_it), Duration::from_mins(10));
+    }
+}

@@ -1,0 +1,92 @@
+//! API keys: `Authorization: Bearer <key>`. Everything under `/v1` needs one but the webhook; each
+//! group of routes needs its scope.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::HttpState;
+use super::error::ApiError;
+use crate::config::{ApiKey, Scope};
+use crate::hash::sha256_hex;
+
+/// Who calls.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The key's name, which stands in the history.
+    pub name: String,
+    scopes: Vec<Scope>,
+}
+
+/// The keys that are valid, known by their hashes only.
+#[derive(Clone, Debug)]
+pub struct Keys(Vec<(String, Caller)>);
+
+impl Keys {
+    /// The configured keys.
+    #[must_use]
+    pub fn new(keys: &[ApiKey]) -> Self {
+        let hashed = keys.iter().map(|key| {
+            let caller = Caller { name: key.name.clone(), scopes: key.scopes.clone() };
+            (sha256_hex(&[key.key.expose()]), caller)
+        });
+        Self(hashed.collect())
+    }
+
+    /// The refusal of a request under `/v1` without a valid key, for paths that have no route.
+    #[must_use]
+    pub fn refuse_unknown(&self, request: &Request) -> Option<ApiError> {
+        let known = bearer(request.headers()).and_then(|key| self.find(key)).is_some();
+        (request.uri().path().starts_with("/v1/") && !known).then(unauthorized)
+    }
+
+    /// Hashes are compared, so that the time it takes says nothing about a key.
+    fn find(&self, key: &str) -> Option<&Caller> {
+        let hash = sha256_hex(&[key]);
+        self.0.iter().find(|(known, _)| *known == hash).map(|(_, caller)| caller)
+    }
+}
+
+/// Lets only callers with a valid key pass, and tells handlers who it is.
+///
+/// # Errors
+/// 401 without a valid key.
+pub async fn require_key(
+    State(state): State<HttpState>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let caller = bearer(request.headers()).and_then(|key| state.keys.find(key));
+    let Some(caller) = caller else { return Err(unauthorized()) };
+    request.extensions_mut().insert(caller.clone());
+    Ok(next.run(request).await)
+}
+
+/// Lets only callers with a scope pass.
+///
+/// # Errors
+/// 403 with another scope.
+pub async fn require_scope(
+    State(scope): State<Scope>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let caller = request.extensions().get::<Caller>();
+    if caller.is_some_and(|caller| caller.scopes.contains(&scope)) {
+        return Ok(next.run(request).await);
+    }
+    let detail = format!("this key lacks the scope {}", scope.as_str());
+    Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail))
+}
+
+fn unauthorized() -> ApiError {
+    let detail = "a valid key is needed: Authorization: Bearer <key>";
+    ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}

@@ -1,0 +1,90 @@
+//! Health and metrics. Without a broker or a gateway the service still takes orders and payments,
+//! so only the database, and draining, make it unready.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+
+use super::HttpState;
+use super::error::ApiError;
+use crate::domain::alarm::AlarmKind;
+use crate::metrics::KindLabel;
+use crate::store::{StoreError, alarms, outbox, pending};
+
+pub(super) fn router() -> Router<HttpState> {
+    Router::new()
+        .route("/livez", get(|| async { "ok" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+}
+
+#[derive(Debug, Serialize)]
+struct Readiness {
+    status: &'static str,
+    database: &'static str,
+    broker: &'static str,
+    gateway: &'static str,
+    clock: &'static str,
+}
+
+async fn readyz(State(state): State<HttpState>) -> Response {
+    let draining = state.stop.is_cancelled();
+    let database = state.app.store.ping().await.is_ok();
+    let broker = state.half_messages.reachable();
+    let gateway = state.app.gateway_answers();
+    let clock = state.app.may_cancel();
+    let (code, status) = match (database, draining) {
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "no_database"),
+        (true, true) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        (true, false) if broker && gateway && clock => (StatusCode::OK, "ok"),
+        (true, false) => (StatusCode::OK, "degraded"),
+    };
+    let body = Readiness {
+        status,
+        database: word(database),
+        broker: word(broker),
+        gateway: word(gateway),
+        clock: word(clock),
+    };
+    (code, Json(body)).into_response()
+}
+
+fn word(healthy: bool) -> &'static str {
+    if healthy { "ok" } else { "degraded" }
+}
+
+async fn metrics(State(state): State<HttpState>) -> Result<Response, ApiError> {
+    if let Err(error) = refresh(&state).await {
+        tracing::warn!(%error, "gauges keep their last values: the database did not answer");
+    }
+    let text = state.app.metrics.encode().map_err(|error| {
+        tracing::error!(%error, "metrics can't be written");
+        ApiError::unavailable("metrics_unavailable", "metrics can't be written")
+    })?;
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
+}
+
+/// Gauges that the database knows.
+async fn refresh(state: &HttpState) -> Result<(), StoreError> {
+    let app = &state.app;
+    let backlog = pending::backlog(&app.store, app.now()).await?;
+    app.metrics.pending_rows.set(backlog.rows);
+    app.metrics.pending_due.set(backlog.due);
+    let age_ms = match backlog.oldest_created_at_ms {
+        0 => 0,
+        created_at_ms => app.now().timestamp_millis() - created_at_ms,
+    };
+    app.metrics.pending_oldest.set(age_ms / 1_000);
+    app.metrics.outbox_unpublished.set(outbox::unpublished(&app.store).await?);
+    let open = alarms::open_by_kind(&app.store).await?;
+    for kind in AlarmKind::ALL {
+        let count = open.iter().find(|(name, _)| name == kind.as_str()).map_or(0, |(_, n)| *n);
+        let label = KindLabel { kind: kind.as_str().to_owned() };
+        app.metrics.alarms_open.get_or_create(&label).set(count);
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! Metrics for Prometheus. One registry an instance, so that tests with several don't mix.
+
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident { $($field:ident),+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+        pub struct $name {
+            $(
+                /// The label of this name.
+                pub $field: String,
+            )+
+        }
+    };
+}
+
+label!(
+    /// What became of an order.
+    OutcomeLabel { outcome }
+);
+label!(
+    /// The answer to a check-back.
+    AnswerLabel { answer }
+);
+label!(
+    /// A gateway call and its result.
+    CallLabel { method, result }
+);
+label!(
+    /// A gateway method.
+    MethodLabel { method }
+);
+label!(
+    /// What became of a notification.
+    EffectLabel { effect }
+);
+label!(
+    /// A kind of alarm.
+    KindLabel { kind }
+);
+label!(
+    /// An HTTP route and the status it answered.
+    RouteLabel { method, route, status }
+);
+
+/// All metrics of this instance.
+pub struct Metrics {
+    registry: Registry,
+    /// Orders by what became of them: `placed`, `degraded`, `paid`, `cancelled`, `refused`.
+    pub orders: Family<OutcomeLabel, Counter>,
+    /// Check-backs by the answer given.
+    pub check_backs: Family<AnswerLabel, Counter>,
+    /// Seconds from the end of an order's window to its cancel.
+    pub cancel_lateness: Histogram,
+    /// Gateway calls by method and result.
+    pub gateway_calls: Family<CallLabel, Counter>,
+    /// Duration of gateway calls.
+    pub gateway_seconds: Family<MethodLabel, Histogram>,
+    /// Notifications by effect.
+    pub notifications: Family<EffectLabel, Counter>,
+    /// Published events.
+    pub events_published: Counter,
+    /// HTTP answers.
+    pub http_answers: Family<RouteLabel, Counter>,
+    /// Rows of the pending table; set when scraped.
+    pub pending_rows: Gauge,
+    /// Rows of the pending table whose time has come; set when scraped.
+    pub pending_due: Gauge,
+    /// Age of the oldest pending row in seconds; set when scraped.
+    pub pending_oldest: Gauge,
+    /// Events that wait to be published; set when scraped.
+    pub outbox_unpublished: Gauge,
+    /// Open alarms by kind; set when scraped.
+    pub alarms_open: Family<KindLabel, Gauge>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// A registry with every metric at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let gateway_seconds = Family::new_with_constructor(gateway_histogram as fn() -> Histogram);
+        let mut metrics = Self {
+            registry: Registry::with_prefix("checkback"),
+            orders: Family::default(),
+            check_backs: Family::default(),
+            cancel_lateness: Histogram::new(exponential_buckets(0.25, 2.0, 14)),
+            gateway_calls: Family::default(),
+            gateway_seconds,
+            notifications: Family::default(),
+            events_published: Counter::default(),
+            http_answers: Family::default(),
+            pending_rows: Gauge::default(),
+            pending_due: Gauge::default(),
+            pending_oldest: Gauge::default(),
+            outbox_unpublished: Gauge::default(),
+            alarms_open: Family::default(),
+        };
+        metrics.register_flow();
+        metrics.register_backlog();
+        metrics
+    }
+
+    fn register_flow(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("orders", "Orders by outcome", self.orders.clone());
+        registry.register("check_backs", "Check-backs by answer", self.check_backs.clone());
+        registry.register_with_unit(
+            "cancel_lateness",
+            "From the end of the window to the cancel",
+            Unit::Seconds,
+            self.cancel_lateness.clone(),
+        );
+        let calls = self.gateway_calls.clone();
+        registry.register("gateway_calls", "Gateway calls by method and result", calls);
+        registry.register_with_unit(
+            "gateway_call_duration",
+            "Duration of gateway calls",
+            Unit::Seconds,
+            self.gateway_seconds.clone(),
+        );
+        let notifications = self.notifications.clone();
+        registry.register("notifications", "Notifications by effect", notifications);
+        let published = self.events_published.clone();
+        registry.register("events_published", "Events that the broker has", published);
+        let answers = self.http_answers.clone();
+        registry.register("http_answers", "HTTP answers by route and status", answers);
+    }
+
+    fn register_backlog(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("pending_rows", "Unsettled rows", self.pending_rows.clone());
+        let due = self.pending_due.clone();
+        registry.register("pending_due_rows", "Unsettled rows whose time has come", due);
+        registry.register_with_unit(
+            "pending_oldest",
+            "Age of the oldest unsettled row",
+            Unit::Seconds,
+            self.pending_oldest.clone(),
+        );
+        let unpublished = self.outbox_unpublished.clone();
+        registry.register("outbox_unpublished", "Events that wait", unpublished);
+        registry.register("alarms_open", "Open alarms by kind", self.alarms_open.clone());
+    }
+
+    /// Counts a gateway call.
+    pub fn gateway_call(&self, method: &'static str, result: &'static str, duration: Duration) {
+        let call = CallLabel { method: method.into(), result: result.into() };
+        self.gateway_calls.get_or_create(&call).inc();
+        let method = MethodLabel { method: method.into() };
+        self.gateway_seconds.get_or_create(&method).observe(duration.as_secs_f64());
+    }
+
+    /// Counts what became of an order.
+    pub fn order(&self, outcome: &str) {
+        self.orders.get_or_create(&OutcomeLabel { outcome: outcome.into() }).inc();
+    }
+
+    /// Counts what became of a notification.
+    pub fn notification(&self, effect: &str) {
+        self.notifications.get_or_create(&EffectLabel { effect: effect.into() }).inc();
+    }
+
+    /// Counts the answer to a check-back.
+    pub fn check_back(&self, answer: &str) {
+        self.check_backs.get_or_create(&AnswerLabel { answer: answer.into() }).inc();
+    }
+
+    /// The text that Prometheus reads.
+    ///
+    /// # Errors
+    /// If a metric can't be written.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// From 5 ms to the budget of a call.
+fn gateway_histogram() -> Histogram {
+    Histogram::new(exponential_buckets(0.005, 2.0, 11))
+}

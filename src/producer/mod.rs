@@ -1,0 +1,8 @@
+//! What goes to RocketMQ: half messages, and the events of the outbox.
+
+pub mod admin;
+pub(crate) mod callback;
+pub mod outbox_relay;
+mod renewal;
+pub mod rocketmq;
+pub mod runtime;

@@ -1,0 +1,348 @@
+//! The producers: half messages with their transaction listener, and plain messages.
+//!
+//! It knows topics, groups and bytes, not orders: the listener is a parameter. The client's crates
+//! are named only here, in `producer/{callback,renewal,runtime,admin}.rs` and in
+//! `consumers/bridge.rs`.
+//!
+//! `send_message_in_transaction` answers `Ok` with *Rollback* when the broker says anything but
+//! `SEND_OK`, and *Unknown* when the listener never ran (the client's
+//! `default_mq_producer_impl/transaction.rs`). [`HalfSend`] tells these apart with a slot of our
+//! own.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rocketmq_client_rust::{ClientError, DefaultMQProducer, SendStatus, TransactionMQProducer};
+use rocketmq_model::common::message::message_single::Message;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::callback::{EXECUTE_TIMEOUT, Listener, Slot, Ticket};
+use super::renewal::{Current, Lifecycle, renew};
+use super::runtime::causes;
+pub use super::runtime::{BoxFuture, BrokerSettings, MessagingRuntime, StartError};
+
+/// The client gives a message up after this time (milliseconds).
+const SEND_TIMEOUT_MS: u32 = 2_500;
+/// We give it up after this time, whatever the client does.
+const SEND_TIMEOUT: Duration = Duration::from_millis(2_900);
+/// A second try within the same time, for a connection that broke since the last send.
+const SEND_RETRIES: u32 = 1;
+/// The client tells the broker the local transaction's answer; we do not wait longer for that.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+/// Check-backs that wait for their turn; the client drops more than that, they come again in the
+/// next round.
+const CHECKS_WAITING_MAX: u32 = 50_000;
+/// How often [`TransactionProducer::wait_ready`] looks.
+const READY_PROBE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What the sender hands to its local transaction; the [`TransactionHandler`] downcasts it.
+pub type Job = Arc<dyn Any + Send + Sync>;
+
+/// A message to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutgoingMessage {
+    /// Topic without prefix.
+    pub topic: String,
+    /// Tag, for filters in the console.
+    pub tag: String,
+    /// Key by which the console finds it: the order id.
+    pub key: String,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+/// What becomes of a half message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckAnswer {
+    /// Deliver it.
+    Commit,
+    /// Drop it.
+    Rollback,
+    /// Ask again in the next round.
+    Unknown,
+}
+
+/// What a check-back brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HalfMessage {
+    /// Topic without prefix.
+    pub topic: String,
+    /// Key, the order id.
+    pub key: String,
+    /// Body.
+    pub body: Vec<u8>,
+    /// How often the broker has asked, this time included.
+    pub broker_check_times: Option<u32>,
+    /// The client's id of the half message, the same in every round.
+    pub transaction_id: String,
+}
+
+/// The transaction listener. Both futures run on a callback thread inside the application's
+/// runtime; a panic or an overrun counts as *unknown*.
+pub trait TransactionHandler: Send + Sync + 'static {
+    /// The local transaction of a half message that the broker has accepted.
+    fn execute(&self, job: Job) -> BoxFuture<CheckAnswer>;
+    /// What became of the order of a half message.
+    fn check(&self, message: HalfMessage) -> BoxFuture<CheckAnswer>;
+}
+
+/// What became of sending a half message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HalfSend {
+    /// The broker has it.
+    Accepted {
+        /// The local transaction's answer; `None` if it did not run or did not end: only the
+        /// barrier knows.
+        executed: Option<CheckAnswer>,
+    },
+    /// The broker answered this instead of `SEND_OK`, and the local transaction did not run.
+    NotAccepted(String),
+}
+
+/// Why a message was not sent. The broker may have it all the same: nothing follows for what it
+/// stored.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The client failed, for a local transaction always before it ran.
+    #[error("RocketMQ did not take the message for {topic}: {message}")]
+    Client {
+        /// Topic with prefix.
+        topic: String,
+        /// The error with its causes.
+        message: String,
+    },
+    /// Taken, but not stored as safely as the broker is asked to.
+    #[error("RocketMQ answered {status} to the message for {topic}")]
+    NotStored {
+        /// Topic with prefix.
+        topic: String,
+        /// The broker's status.
+        status: String,
+    },
+    /// No answer in time; a local transaction did not run and will not.
+    #[error("RocketMQ did not answer in time to the message for {topic}")]
+    TimedOut {
+        /// Topic with prefix.
+        topic: String,
+    },
+}
+
+/// Sends half messages and answers their check-backs.
+pub struct TransactionProducer {
+    runtime: Arc<MessagingRuntime>,
+    topics: Vec<String>,
+    producer: Arc<Current<TransactionMQProducer>>,
+    renewal: AbortHandle,
+}
+
+impl TransactionProducer {
+    /// Joins the producer group. Routes and heartbeats of `topics` start at once, so that
+    /// check-backs come to a process that sends nothing. Succeeds without a broker; sends then fail
+    /// until there is one.
+    ///
+    /// # Errors
+    /// When the client refuses the group, or its start fails.
+    pub async fn start(
+        runtime: &Arc<MessagingRuntime>,
+        group: &str,
+        topics: &[&str],
+        handler: Arc<dyn TransactionHandler>,
+    ) -> Result<Self, StartError> {
+        let topics: Vec<String> = topics.iter().map(|topic| runtime.name(topic)).collect();
+        let build = {
+            let (runtime, group, topics) =
+                (Arc::clone(runtime), runtime.name(group), topics.clone());
+            move || transaction_producer(&runtime, &group, &topics, &handler)
+        };
+        let mut producer = build();
+        let failed = |error| StartError::new(format!("producer {}", runtime.name(group)), &error);
+        Lifecycle::start(&mut producer).await.map_err(failed)?;
+        for topic in &topics {
+            runtime.watch(topic);
+        }
+        let producer = Arc::new(Current::new(producer));
+        let renewal = tokio::spawn(renew(runtime.recoveries(), Arc::clone(&producer), build));
+        Ok(Self { runtime: Arc::clone(runtime), topics, producer, renewal: renewal.abort_handle() })
+    }
+
+    /// Sends a half message and, once the broker has it, runs the handler's `execute` with `job`.
+    ///
+    /// # Errors
+    /// When the broker did not take it, within three seconds. The local transaction has not run
+    /// then and will not.
+    pub async fn send_in_transaction(
+        &self,
+        message: OutgoingMessage,
+        job: Job,
+    ) -> Result<HalfSend, SendError> {
+        let topic = self.runtime.name(&message.topic);
+        let slot = Arc::new(Slot::default());
+        let ticket = Ticket { job, slot: Arc::clone(&slot) };
+        let message = encode(&topic, message)?;
+        let sent = async {
+            let producer = self.producer.get();
+            let producer = producer.read().await;
+            Box::pin(producer.send_message_in_transaction(message, Some(ticket))).await
+        };
+        tokio::pin!(sent);
+        let result = tokio::select! {
+            result = &mut sent => Some(result),
+            () = sleep(SEND_TIMEOUT) => None,
+        };
+        let result = match result {
+            Some(result) => result,
+            None if slot.abandon() => return Err(SendError::TimedOut { topic }),
+            None => match timeout(EXECUTE_TIMEOUT + END_TIMEOUT, sent).await {
+                Ok(result) => result,
+                Err(_) => return Ok(HalfSend::Accepted { executed: slot.answer() }),
+            },
+        };
+        let result = result.map_err(|error| client_error(&self.runtime, topic, &error))?;
+        match result.send_result.map(|result| result.send_status) {
+            Some(SendStatus::SendOk) => Ok(HalfSend::Accepted { executed: slot.answer() }),
+            status => Ok(HalfSend::NotAccepted(format!("{status:?}"))),
+        }
+    }
+
+    /// Whether the broker of every topic is known. It stays known while the broker is away.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.topics.iter().all(|topic| self.runtime.has_route(topic))
+    }
+
+    /// Whether the broker is known and listened at the last look, up to a second ago.
+    #[must_use]
+    pub fn reachable(&self) -> bool {
+        self.ready() && !self.runtime.is_away()
+    }
+
+    /// Waits until [`Self::ready`], or for `limit`.
+    pub async fn wait_ready(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while !self.ready() && Instant::now() < deadline {
+            sleep(READY_PROBE_INTERVAL).await;
+        }
+        self.ready()
+    }
+
+    /// Waits for the sends and check-backs under way and leaves the group, in bounded time.
+    pub async fn shutdown(&self) {
+        self.renewal.abort();
+        self.producer.stop().await;
+    }
+}
+
+/// Sends plain messages.
+pub struct EventProducer {
+    runtime: Arc<MessagingRuntime>,
+    producer: Arc<Current<DefaultMQProducer>>,
+    renewal: AbortHandle,
+}
+
+impl EventProducer {
+    /// Joins the producer group; succeeds without a broker. The group must not be a transaction
+    /// producer's.
+    ///
+    /// # Errors
+    /// When the client refuses the group, or its start fails.
+    pub async fn start(runtime: &Arc<MessagingRuntime>, group: &str) -> Result<Self, StartError> {
+        let build = {
+            let (runtime, group) = (Arc::clone(runtime), runtime.name(group));
+            move || event_producer(&runtime, &group)
+        };
+        let mut producer = build();
+        let failed = |error| StartError::new(format!("producer {}", runtime.name(group)), &error);
+        Lifecycle::start(&mut producer).await.map_err(failed)?;
+        let producer = Arc::new(Current::new(producer));
+        let renewal = tokio::spawn(renew(runtime.recoveries(), Arc::clone(&producer), build));
+        Ok(Self { runtime: Arc::clone(runtime), producer, renewal: renewal.abort_handle() })
+    }
+
+    /// Sends a message; only `SEND_OK` is a success.
+    ///
+    /// # Errors
+    /// When the broker did not take it or did not say so, within three seconds. It may have it all
+    /// the same.
+    pub async fn send(&self, message: OutgoingMessage) -> Result<(), SendError> {
+        let topic = self.runtime.name(&message.topic);
+        let message = encode(&topic, message)?;
+        let sent = async {
+            let producer = self.producer.get();
+            let producer = producer.read().await;
+            Box::pin(producer.send(message)).await
+        };
+        match timeout(SEND_TIMEOUT, sent).await {
+            Ok(Ok(Some(result))) if result.send_status == SendStatus::SendOk => Ok(()),
+            Ok(Ok(result)) => {
+                let status = format!("{:?}", result.map(|result| result.send_status));
+                Err(SendError::NotStored { topic, status })
+            }
+            Ok(Err(error)) => Err(client_error(&self.runtime, topic, &error)),
+            Err(_) => Err(SendError::TimedOut { topic }),
+        }
+    }
+
+    /// Waits for the sends under way and leaves the group, in bounded time.
+    pub async fn shutdown(&self) {
+        self.renewal.abort();
+        self.producer.stop().await;
+    }
+}
+
+fn client_error(runtime: &MessagingRuntime, topic: String, error: &ClientError) -> SendError {
+    let message = causes(error);
+    runtime.note_failure(&message);
+    SendError::Client { topic, message }
+}
+
+fn encode(topic: &str, message: OutgoingMessage) -> Result<Message, SendError> {
+    Message::builder()
+        .topic(topic)
+        .tags(message.tag)
+        .key(message.key)
+        .body(message.body)
+        .build()
+        .map_err(|error| SendError::Client { topic: topic.to_owned(), message: causes(&error) })
+}
+
+fn transaction_producer(
+    runtime: &MessagingRuntime,
+    group: &str,
+    topics: &[String],
+    handler: &Arc<dyn TransactionHandler>,
+) -> TransactionMQProducer {
+    let check_threads =
+        u32::try_from(runtime.settings().callback_threads / 2).unwrap_or(u32::MAX).max(1);
+    let builder = TransactionMQProducer::builder(runtime.client())
+        .client_config(runtime.connection())
+        .producer_group(group)
+        .topics(topics.to_vec())
+        .send_msg_timeout(SEND_TIMEOUT_MS)
+        .retry_times_when_send_failed(SEND_RETRIES)
+        .check_thread_pool_min_size(check_threads)
+        .check_thread_pool_max_size(check_threads)
+        .check_request_hold_max(CHECKS_WAITING_MAX)
+        .transaction_listener(Listener {
+            handler: Arc::clone(handler),
+            callbacks: runtime.callbacks(),
+            prefix: runtime.settings().name_prefix.clone(),
+        });
+    match runtime.hook() {
+        Some(hook) => builder.rpc_hook(hook).build(),
+        None => builder.build(),
+    }
+}
+
+fn event_producer(runtime: &MessagingRuntime, group: &str) -> DefaultMQProducer {
+    let builder = DefaultMQProducer::builder(runtime.client())
+        .client_config(runtime.connection())
+        .producer_group(group)
+        .send_msg_timeout(SEND_TIMEOUT_MS)
+        .retry_times_when_send_failed(SEND_RETRIES);
+    match runtime.hook() {
+        Some(hook) => builder.rpc_hook(hook).build(),
+        None => builder.build(),
+    }
+}

@@ -1,0 +1,221 @@
+//! Puts the service together and takes it down: database, gateway, broker, tasks, HTTP, and back
+//! in the order that loses nothing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::future::BoxFuture;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::fallback_task;
+use crate::http::{self, HttpState};
+use crate::listener::OrderListener;
+use crate::service::age_alarms::raise_age_alarms;
+use crate::service::watch_clock::watch_clock;
+use crate::store::{Backend, pending};
+
+mod messaging;
+mod open;
+mod sockets;
+
+pub use messaging::{broker_settings, topics};
+pub use open::{Environment, open_app};
+pub use sockets::HttpSockets;
+
+use messaging::Messaging;
+
+/// The HTTP port opens without a broker after this.
+const ROUTE_WAIT: Duration = Duration::from_secs(10);
+/// How often the clocks are compared, and ages looked at.
+const CLOCK_INTERVAL: Duration = Duration::from_mins(1);
+/// Looking at clock and ages takes no longer.
+const WATCH_BUDGET: Duration = Duration::from_secs(30);
+/// Requests and tasks under way may finish within this time.
+const DRAIN_BUDGET: Duration = Duration::from_secs(5);
+
+/// A running service.
+pub struct Service {
+    /// The context of all use cases.
+    pub app: Arc<App>,
+    /// Where storefronts, operators and monitoring find it.
+    pub http_address: SocketAddr,
+    messaging: Messaging,
+    stop: CancellationToken,
+    background: JoinSet<&'static str>,
+    requests: TaskTracker,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("http_address", &self.http_address).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Starts everything; returns once the HTTP port is open.
+    ///
+    /// Boxed, as is [`Self::shutdown`]: whoever calls them needn't compile RocketMQ's client again.
+    ///
+    /// # Errors
+    /// If the database or a socket can't be used. A broker that is away is no error.
+    pub fn start(
+        config: Config,
+        sockets: HttpSockets,
+        environment: Environment,
+    ) -> BoxFuture<'static, anyhow::Result<Self>> {
+        Box::pin(Self::assemble(config, sockets, environment))
+    }
+
+    async fn assemble(
+        config: Config,
+        sockets: HttpSockets,
+        environment: Environment,
+    ) -> anyhow::Result<Self> {
+        let app = Arc::new(open_app(config, environment).await?);
+        if app.store.backend() == Backend::Sqlite {
+            // A file has one instance: whoever held a lease is dead.
+            pending::release_leases(&app.store).await.context("leases can't be freed")?;
+        }
+        watch_clock(&app).await.context("the database's clock can't be read")?;
+        let listener = Arc::new(OrderListener::new(Arc::clone(&app)));
+        let messaging = Messaging::start(&app, listener).await?;
+        let stop = CancellationToken::new();
+        let mut background = JoinSet::new();
+        spawn_tasks(&app, &messaging, &stop, &mut background)?;
+        if !messaging.half_messages.wait_ready(ROUTE_WAIT).await {
+            tracing::warn!("no broker yet: orders are placed degraded until there is one");
+        }
+        let requests = TaskTracker::new();
+        let http_address = sockets.private_address();
+        let state = HttpState::new(
+            Arc::clone(&app),
+            Arc::clone(&messaging.half_messages),
+            &sockets.public_url(&app.config.http),
+            stop.clone(),
+            requests.clone(),
+        );
+        serve_http(sockets, &state, &stop, &mut background)?;
+        Ok(Self { app, http_address, messaging, stop, background, requests })
+    }
+
+    /// Waits until a task ends that should never end, and names it.
+    pub async fn died(&mut self) -> String {
+        match self.background.join_next().await {
+            Some(Ok(name)) => format!("{name} ended"),
+            Some(Err(error)) => format!("a task died: {error}"),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops everything in bounded time: no new requests, those under way finish, consumers are
+    /// done with their message, producers last.
+    #[must_use = "nothing stops until it is awaited"]
+    pub fn shutdown(self) -> BoxFuture<'static, ()> {
+        Box::pin(self.dismantle())
+    }
+
+    async fn dismantle(mut self) {
+        self.stop.cancel();
+        self.requests.close();
+        let drained = async {
+            while self.background.join_next().await.is_some() {}
+            self.requests.wait().await;
+        };
+        let drain = async {
+            if tokio::time::timeout(DRAIN_BUDGET, drained).await.is_err() {
+                tracing::warn!("requests or tasks did not finish in {DRAIN_BUDGET:?}");
+            }
+        };
+        tokio::join!(drain, self.messaging.stop_consumers());
+        self.background.abort_all();
+        self.messaging.shutdown().await;
+        self.app.store.close().await;
+    }
+}
+
+fn spawn_tasks(
+    app: &Arc<App>,
+    messaging: &Messaging,
+    stop: &CancellationToken,
+    background: &mut JoinSet<&'static str>,
+) -> anyhow::Result<()> {
+    let cron = app.config.sweep.parse()?;
+    let (a, s) = (Arc::clone(app), stop.clone());
+    background.spawn(async move {
+        fallback_task::run_sweeps(a, cron, s).await;
+        "the sweep"
+    });
+    let (a, s) = (Arc::clone(app), stop.clone());
+    background.spawn(async move {
+        fallback_task::run_light_poll(a, s).await;
+        "the light poll"
+    });
+    let (a, s, events) = (Arc::clone(app), stop.clone(), Arc::clone(&messaging.events));
+    background.spawn(async move {
+        crate::producer::outbox_relay::run(a, events, s).await;
+        "the outbox relay"
+    });
+    let (a, s) = (Arc::clone(app), stop.clone());
+    background.spawn(async move {
+        run_clock_watch(a, s).await;
+        "the clock watch"
+    });
+    let (starter, s) = (messaging.consumer_starter(Arc::clone(app)), stop.clone());
+    background.spawn(async move {
+        starter.run(s).await;
+        "the consumers"
+    });
+    Ok(())
+}
+
+async fn run_clock_watch(app: Arc<App>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(CLOCK_INTERVAL) => {}
+        }
+        let watching = async {
+            watch_clock(&app).await?;
+            raise_age_alarms(&app).await
+        };
+        match tokio::time::timeout(WATCH_BUDGET, watching).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "clock and ages could not be looked at"),
+            Err(_) => tracing::warn!("clock and ages could not be looked at in time"),
+        }
+    }
+}
+
+fn serve_http(
+    sockets: HttpSockets,
+    state: &HttpState,
+    stop: &CancellationToken,
+    background: &mut JoinSet<&'static str>,
+) -> anyhow::Result<()> {
+    let (private, public) = sockets.listen()?;
+    let routers = match public {
+        None => vec![(private, http::router(state))],
+        Some(public) => {
+            vec![(private, http::private_router(state)), (public, http::public_router(state))]
+        }
+    };
+    for (listener, router) in routers {
+        let stop = stop.clone();
+        background.spawn(async move {
+            let served = axum::serve(listener, router)
+                .with_graceful_shutdown(async move { stop.cancelled().await })
+                .await;
+            if let Err(error) = served {
+                tracing::error!(%error, "the HTTP server failed");
+            }
+            "the HTTP server"
+        });
+    }
+    Ok(())
+}

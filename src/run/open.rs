@@ -1,0 +1,101 @@
+//! Opens the context of all use cases: database, deployment id, gateway, metrics.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::Notify;
+
+use crate::alipay::keys::{AlipayPublicKey, AppPrivateKey};
+use crate::alipay::{Account, Alipay as Gateway, CallObserver};
+use crate::app::{App, Changes};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Alipay, Config};
+use crate::domain::ids::DeploymentId;
+use crate::ids::Ids;
+use crate::metrics::Metrics;
+use crate::store::{Store, deployment};
+
+/// Results of a call that say that nobody answered.
+const NO_ANSWER: [&str; 4] = ["timeout", "transport", "http_status", "overloaded"];
+
+/// What tests put in the place of the real world.
+#[derive(Debug)]
+pub struct Environment {
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids.
+    pub ids: Ids,
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock), ids: Ids::from_entropy() }
+    }
+}
+
+/// Opens the database, brings it up to date if so configured, and makes the gateway's client.
+///
+/// # Errors
+/// If the database can't be used or a key can't be read.
+pub async fn open_app(config: Config, environment: Environment) -> anyhow::Result<App> {
+    let Environment { clock, ids } = environment;
+    let store = Store::connect(config.database.url.expose())
+        .await
+        .context("the database can't be opened (database.url)")?;
+    if config.database.migrate {
+        store.migrate().await.context("the database can't be migrated")?;
+    }
+    let fresh = DeploymentId::from_trusted(ids.fresh(clock.now()));
+    let deployment = deployment::ensure(&store, fresh, clock.now())
+        .await
+        .context("the deployment id can't be read: is the schema migrated?")?;
+    let metrics = Arc::new(Metrics::new());
+    let gateway_answered = Arc::new(AtomicBool::new(true));
+    let observer = observer(&metrics, &gateway_answered);
+    let gateway = gateway(&config.alipay, observer)?;
+    Ok(App {
+        config,
+        clock,
+        ids,
+        store,
+        gateway,
+        deployment,
+        metrics,
+        changes: Changes::default(),
+        outbox_bell: Notify::new(),
+        gateway_answered,
+        clock_trusted: AtomicBool::new(true),
+    })
+}
+
+fn observer(metrics: &Arc<Metrics>, answered: &Arc<AtomicBool>) -> CallObserver {
+    let (metrics, answered) = (Arc::clone(metrics), Arc::clone(answered));
+    Arc::new(move |method: &'static str, result: &'static str, duration: Duration| {
+        metrics.gateway_call(method, result, duration);
+        answered.store(!NO_ANSWER.contains(&result), Ordering::Relaxed);
+    })
+}
+
+fn gateway(config: &Alipay, observer: CallObserver) -> anyhow::Result<Gateway> {
+    let gateway_url = config.gateway_url.parse().context("alipay.gateway_url can't be read")?;
+    let private_key = read("alipay.private_key_file", &config.private_key_file)?;
+    let public_key = read("alipay.alipay_public_key_file", &config.alipay_public_key_file)?;
+    let account = Account {
+        gateway_url,
+        app_id: config.app_id.clone(),
+        seller_id: config.seller_id.clone(),
+        notify_url: config.notify_url.clone(),
+        key: AppPrivateKey::parse(&private_key).context("alipay.private_key_file")?,
+        alipay_keys: vec![
+            AlipayPublicKey::parse(&public_key).context("alipay.alipay_public_key_file")?,
+        ],
+    };
+    Gateway::new(account, observer).context("the account at the gateway can't be used")
+}
+
+fn read(key: &str, path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("{key}: can't read {}", path.display()))
+}

@@ -1,0 +1,190 @@
+//! A notification of the gateway. It is verified in memory, and stored raw in the transaction of
+//! its effect; only then it is answered `success`. Where it agrees with one of our attempts it
+//! counts as an answer; where it disagrees, the gateway is asked and the query decides.
+
+use thiserror::Error;
+
+use crate::alipay::notify::{NotifyError, VerifiedNotify};
+use crate::app::App;
+use crate::domain::alarm::{Alarm, AlarmKind};
+use crate::domain::answer_log::Asked;
+use crate::domain::gateway::{Answer, PaidTrade};
+use crate::domain::ids::OutTradeNo;
+use crate::domain::money::Fen;
+use crate::domain::payment::{Attempt, PaymentStatus};
+use crate::domain::trigger::Trigger;
+use crate::hash::sha256_hex;
+use crate::store::notifications::Notification;
+use crate::store::payments::PaymentRecord;
+use crate::store::{StoreError, alarms, notifications, payments};
+
+use super::note_seen::note_seen;
+use super::settle::{Notified, Outcome, Request, settle};
+
+/// Longest status that is kept.
+const TRADE_STATUS_CHARS_MAX: usize = 32;
+
+/// What became of a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// Its effect is committed.
+    Processed,
+    /// Its effect was committed before.
+    Repeated,
+    /// It is about a payment that none of our attempts explains: recorded, with an alarm.
+    Orphan,
+    /// It isn't about us: nothing to do with it.
+    NotOurs,
+}
+
+/// Why a notification has to come again, or is refused.
+#[derive(Debug, Error)]
+pub enum NotificationError {
+    /// It isn't from the gateway.
+    #[error("the notification is refused: {0}")]
+    Refused(#[from] NotifyError),
+    /// It disagrees with our attempt, and the gateway gave no answer when asked.
+    #[error("the gateway could not be asked about it")]
+    GatewayUnknown,
+    /// The database failed.
+    #[error("its effect could not be stored")]
+    Store(#[from] StoreError),
+}
+
+/// Takes a notification in.
+///
+/// # Errors
+/// If it is refused, or its effect can't be committed: the gateway sends it again.
+pub async fn accept_notification(app: &App, raw: &[u8]) -> Result<Accepted, NotificationError> {
+    let notify = app.gateway.verify_notify(raw)?;
+    let row = row(&notify);
+    if notifications::is_seen(&app.store, &row.hash).await? {
+        return Ok(Accepted::Repeated);
+    }
+    let number = OutTradeNo::from_trusted(notify.out_trade_no());
+    let Some(record) = payments::find(&app.store, &number).await? else {
+        return unknown_number(app, &notify, &row).await;
+    };
+    let Some(order_id) = &record.order_id else { return store_only(app, &row, None).await };
+    let answer = agreed_answer(app, &notify, &record.attempt);
+    if answer.is_none() {
+        note_seen(app, order_id, &number, Some(notify.trade_no())).await?;
+    }
+    let request = Request {
+        order_id,
+        trigger: Trigger::Notify,
+        actor: Trigger::Notify.as_str(),
+        notified: Some(Notified { answer, row: &row }),
+    };
+    match settle(app, &request).await? {
+        // The row is only written with an effect that is certain.
+        Outcome::Unknown => Err(NotificationError::GatewayUnknown),
+        Outcome::Ended(_) | Outcome::Waiting | Outcome::ReadyToCancel | Outcome::NoSuchOrder => {
+            Ok(Accepted::Processed)
+        }
+    }
+}
+
+fn row(notify: &VerifiedNotify) -> Notification {
+    let status = notify.value("trade_status").unwrap_or_default();
+    Notification {
+        hash: sha256_hex(&[notify.app_id(), notify.notify_id()]),
+        notify_id: notify.notify_id().to_owned(),
+        out_trade_no: notify.out_trade_no().to_owned(),
+        trade_status: status.chars().take(TRADE_STATUS_CHARS_MAX).collect(),
+        raw: notify.raw().to_vec(),
+    }
+}
+
+/// What the notification says, if all of it agrees with the attempt: app, seller, amount, a paid
+/// status and no refund marks. `None`: the query decides.
+fn agreed_answer(app: &App, notify: &VerifiedNotify, attempt: &Attempt) -> Option<Asked> {
+    let account = &attempt.account;
+    let ours = notify.app_id() == account.app_id
+        && notify.seller_id().is_none_or(|seller_id| seller_id == account.seller_id)
+        && app.gateway_of(account).is_some();
+    let paid = notify.trade_status().is_paid() && notify.refund_marks().is_none();
+    let amount = notify.total_amount().filter(|amount| *amount == attempt.amount)?;
+    (ours && paid).then(|| Asked {
+        out_trade_no: attempt.out_trade_no.clone(),
+        asked_at: app.now(),
+        answer: Answer::Paid(PaidTrade {
+            amount,
+            trade_no: notify.trade_no().to_owned(),
+            paid_at: notify.gmt_payment(),
+        }),
+    })
+}
+
+/// A number that no attempt has. With our prefix it is kept and a person is told, whatever it says;
+/// without, it isn't about us.
+async fn unknown_number(
+    app: &App,
+    notify: &VerifiedNotify,
+    row: &Notification,
+) -> Result<Accepted, NotificationError> {
+    if !notify.out_trade_no().starts_with(&app.config.alipay.out_trade_no_prefix) {
+        return Ok(Accepted::NotOurs);
+    }
+    let paid = notify.trade_status().is_paid() && notify.refund_marks().is_none();
+    let payment = match notify.total_amount() {
+        Some(amount) if paid && notify.app_id() == app.config.alipay.app_id => {
+            Some(orphan(app, notify, amount))
+        }
+        _ => None,
+    };
+    store_only(app, row, payment).await
+}
+
+/// Stores a notification that belongs to no order, with the payment that it tells of.
+async fn store_only(
+    app: &App,
+    row: &Notification,
+    payment: Option<PaymentRecord>,
+) -> Result<Accepted, NotificationError> {
+    let now = app.now();
+    let detail = match &payment {
+        Some(payment) => {
+            format!("{} yuan for a number that no attempt has", payment.attempt.amount)
+        }
+        None => format!("{} for a number that no attempt has", row.trade_status),
+    };
+    let alarm = Alarm::new(AlarmKind::OrphanPayment, row.out_trade_no.as_str(), detail);
+    let mut tx = app.store.begin().await?;
+    if let Some(payment) = &payment {
+        payments::insert(&mut tx, payment).await?;
+    }
+    alarms::raise(&mut tx, &alarm, &app.fresh_id(), now).await?;
+    if !notifications::insert(&mut tx, row, "orphan", now).await? {
+        tx.rollback().await?;
+        return Ok(Accepted::Repeated);
+    }
+    tx.commit().await?;
+    tracing::warn!(trade.out_trade_no = row.out_trade_no, "orphan notification recorded");
+    Ok(Accepted::Orphan)
+}
+
+fn orphan(app: &App, notify: &VerifiedNotify, amount: Fen) -> PaymentRecord {
+    let now = app.now();
+    PaymentRecord {
+        attempt: Attempt {
+            out_trade_no: OutTradeNo::from_trusted(notify.out_trade_no()),
+            status: PaymentStatus::Orphan,
+            amount,
+            seen: true,
+            paid: true,
+            refunded: Fen::ZERO,
+            code_dies_at: now,
+            account: app.account(),
+        },
+        order_id: None,
+        channel: super::request_payment::CHANNEL.to_owned(),
+        subject: String::new(),
+        trade_no: Some(notify.trade_no().to_owned()),
+        qr_code: None,
+        expires_at: now,
+        paid: Some(amount),
+        paid_at: notify.gmt_payment(),
+        created_at: now,
+    }
+}

@@ -1,0 +1,163 @@
+//! The auditor: every invariant as a named check with the offending ids, and beside them what is
+//! late. An outage makes things late, not wrong, so only checks decide whether all is well.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::domain::answer_log::Answers;
+use crate::store::StoreError;
+use crate::store::audit::{self as queries, CancelEvidence, INVARIANTS};
+
+/// Cancels that are read at a time.
+const PAGE_ROWS: i64 = 1_000;
+/// The gateway's times are whole seconds, so a payment may look a second older than it is (ms).
+const GATEWAY_TIME_PRECISION_MS: i64 = 1_000;
+
+/// What an audit found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Whether no check is violated.
+    pub ok: bool,
+    /// The invariants.
+    pub checks: Vec<Check>,
+    /// What took longer than promised; never a violation.
+    pub lateness: Vec<Lateness>,
+}
+
+/// One invariant.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// Its number in the design.
+    pub id: &'static str,
+    /// What must hold.
+    pub name: &'static str,
+    /// What violates it.
+    pub violations: Vec<String>,
+}
+
+/// One promise about time.
+#[derive(Clone, Debug, Serialize)]
+pub struct Lateness {
+    /// Its number in the design.
+    pub id: &'static str,
+    /// What was promised.
+    pub name: &'static str,
+    /// What came later.
+    pub late: Vec<String>,
+}
+
+/// Checks everything.
+///
+/// # Errors
+/// If the database fails.
+pub async fn audit(app: &App) -> Result<Report, StoreError> {
+    let mut checks = Vec::with_capacity(INVARIANTS.len() + 3);
+    for invariant in &INVARIANTS {
+        let violations = queries::violations(&app.store, invariant).await?;
+        checks.push(Check { id: invariant.id, name: invariant.name, violations });
+    }
+    checks.extend(check_evidence(app).await?);
+    let maximum = i64::from(app.config.timeout.broker_check_max);
+    checks.push(Check {
+        id: "I12",
+        name: "a check count at the broker's maximum has an alarm",
+        violations: queries::silent_at_maximum(&app.store, maximum).await?,
+    });
+    checks.sort_by_key(|check| check.id[1..].parse::<u32>().unwrap_or(u32::MAX));
+    let ok = checks.iter().all(|check| check.violations.is_empty());
+    Ok(Report { ok, checks, lateness: lateness(app).await? })
+}
+
+/// I7 and I8: every cancel has its evidence, asked for when it was due, and no answer is unknown.
+async fn check_evidence(app: &App) -> Result<[Check; 2], StoreError> {
+    let mut early = Vec::new();
+    let mut unknown = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = queries::cancels_after(&app.store, &after, PAGE_ROWS).await?;
+        for cancel in &page {
+            let evidence = Evidence::read(cancel);
+            if !evidence.as_ref().is_some_and(|evidence| evidence.is_due(cancel)) {
+                early.push(cancel.order_id.clone());
+            }
+            if !evidence.is_some_and(|evidence| evidence.is_definite()) {
+                unknown.push(cancel.order_id.clone());
+            }
+        }
+        match page.last() {
+            Some(last) => after.clone_from(&last.order_id),
+            None => break,
+        }
+    }
+    Ok([
+        Check {
+            id: "I7",
+            name: "no cancel before deadline and grace, or a stored request, without evidence",
+            violations: early,
+        },
+        Check { id: "I8", name: "no cancel on an unknown answer", violations: unknown },
+    ])
+}
+
+#[derive(serde::Deserialize)]
+struct Evidence {
+    answers: Answers,
+    asked_at: chrono::DateTime<chrono::Utc>,
+    due_at: chrono::DateTime<chrono::Utc>,
+}
+
+impl Evidence {
+    fn read(cancel: &CancelEvidence) -> Option<Self> {
+        serde_json::from_str(cancel.detail.as_deref()?).ok()
+    }
+
+    /// Asked when it was due: past the deadline and the grace of that day, or a stored request.
+    fn is_due(&self, cancel: &CancelEvidence) -> bool {
+        let due_at_ms = self.due_at.timestamp_millis();
+        let expired = due_at_ms >= cancel.expires_at_ms;
+        let requested = cancel.cancel_requested_at_ms == Some(due_at_ms);
+        let young = self.answers.as_slice().iter().all(|asked| asked.asked_at >= self.asked_at);
+        let asked_at_ms = self.asked_at.timestamp_millis();
+        (expired || requested)
+            && self.asked_at >= self.due_at
+            && young
+            && cancel.cancelled_at_ms >= asked_at_ms
+    }
+
+    fn is_definite(&self) -> bool {
+        self.answers.as_slice().iter().all(|asked| asked.answer.is_definite())
+    }
+}
+
+async fn lateness(app: &App) -> Result<Vec<Lateness>, StoreError> {
+    let interval_ms = app.check_interval().num_milliseconds();
+    let grace_ms = app.policy().grace.num_milliseconds();
+    let applied_ms = 2 * interval_ms + GATEWAY_TIME_PRECISION_MS;
+    let now_ms = app.now().timestamp_millis();
+    let cancels = queries::late_cancels(&app.store, grace_ms + 4 * interval_ms, now_ms).await?;
+    let cancels: Vec<_> = cancels.into_iter().map(|id| id.to_string()).collect();
+    Ok(vec![
+        Lateness {
+            id: "L1",
+            name: "a payment is recorded within two check intervals of the money",
+            late: queries::late_applications(&app.store, applied_ms).await?,
+        },
+        Lateness {
+            id: "L2",
+            name: "an unpaid order ends within grace and four check intervals of its deadline",
+            late: cancels.clone(),
+        },
+        Lateness { id: "L3", name: "its stock is back with it", late: cancels },
+    ])
+}
+
+impl Report {
+    /// The violated checks with their ids, for messages.
+    #[must_use]
+    pub fn violated(&self) -> BTreeMap<&'static str, &[String]> {
+        let violated = self.checks.iter().filter(|check| !check.violations.is_empty());
+        violated.map(|check| (check.name, check.violations.as_slice())).collect()
+    }
+}

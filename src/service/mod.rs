@@ -1,0 +1,17 @@
+//! The use cases, one a file: load, decide, write with compare-and-set, publish. Edges (HTTP, the
+//! transaction listener, consumers, the fallback task) only translate into and out of these.
+
+pub mod accept_notification;
+pub mod age_alarms;
+pub mod audit;
+
+pub mod cancel_order;
+pub mod check_back;
+pub mod note_seen;
+pub mod order_view;
+pub mod place_order;
+pub mod raise_alarm;
+pub mod request_payment;
+pub mod settle;
+pub mod settle_due;
+pub mod watch_clock;

@@ -1,0 +1,199 @@
+//! Places an order. The half message goes out first, so that an order can't exist without its
+//! timer; the broker's client then runs the creating transaction through the listener. What became
+//! of that transaction is read from its own result or from the barrier, never from what the client
+//! says about the send. Without a broker the order is placed all the same, marked degraded.
+
+use std::sync::{Arc, OnceLock};
+
+use thiserror::Error;
+use tracing::{Instrument as _, Span};
+
+use crate::app::App;
+use crate::domain::ids::{OrderId, SkuId};
+use crate::domain::timeout_message::{CANCEL_TAG, ORDER_TIMEOUT_TOPIC, TimeoutMessage};
+use crate::hash::sha256_hex;
+use crate::producer::rocketmq::{OutgoingMessage, TransactionProducer};
+use crate::store::skus::Quantity;
+use crate::store::{StoreError, barriers, idempotency, skus};
+
+mod draft;
+mod write;
+
+pub use draft::Draft;
+pub use write::{Creation, create};
+
+/// Most lines of one order.
+pub const LINES_MAX: usize = skus::LOOKUP_MAX;
+
+/// What a storefront asks for.
+#[derive(Clone, Debug)]
+pub struct PlaceOrder {
+    /// The name of the key that asks.
+    pub storefront: String,
+    /// The caller's key: the same key and request, the same answer.
+    pub idempotency_key: String,
+    /// Hash of the request's content.
+    pub request_hash: String,
+    /// The buyer.
+    pub member_id: String,
+    /// The order class, if it has one.
+    pub class: Option<String>,
+    /// What is bought, in ascending order of SKU ids, each once.
+    pub quantities: Vec<Quantity>,
+    /// The storefront's own data, a JSON text.
+    pub metadata: String,
+}
+
+/// The order, as it was answered the first time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The JSON of the order.
+    pub body: String,
+    /// Whether this key was answered before.
+    pub repeated: bool,
+}
+
+/// Why there is no order.
+#[derive(Debug, Error)]
+pub enum PlaceError {
+    /// There is no such SKU.
+    #[error("there is no SKU {0}")]
+    UnknownSku(SkuId),
+    /// There is no such class.
+    #[error("there is no order class {0}")]
+    UnknownClass(String),
+    /// The amount exceeds what the gateway takes.
+    #[error("the amount exceeds the limit")]
+    AmountTooLarge,
+    /// Too few pieces are available.
+    #[error("not enough of SKU {0} is available")]
+    OutOfStock(SkuId),
+    /// The key was used with another request.
+    #[error("this idempotency key was used with another request")]
+    KeyReused,
+    /// The database failed, or it is unknown whether the order exists: the same key tells.
+    #[error("the order could not be placed")]
+    Store(#[from] StoreError),
+}
+
+/// What the half message's local transaction is to do, and a slot for what came of it.
+#[derive(Debug)]
+pub struct CreationJob {
+    app: Arc<App>,
+    draft: Draft,
+    /// The caller's span: the client runs the job on a thread of its own.
+    span: Span,
+    result: OnceLock<Result<Creation, StoreError>>,
+}
+
+impl CreationJob {
+    /// Runs the creating transaction. `true`: the order exists, and its half message stays.
+    pub async fn run(&self) -> bool {
+        let result = create(&self.app, &self.draft).instrument(self.span.clone()).await;
+        let keep = !matches!(
+            result,
+            Ok(Creation::OutOfStock(_) | Creation::KeyTaken | Creation::Tombstoned)
+        );
+        if self.result.set(result).is_err() {
+            tracing::error!(order.id = %self.draft.id(), "a creating transaction ran twice");
+        }
+        keep
+    }
+}
+
+/// Places an order, or answers as before if the key was used before.
+///
+/// # Errors
+/// If the request can't be met, or the database fails.
+pub async fn place_order(
+    app: &Arc<App>,
+    half_messages: &TransactionProducer,
+    request: &PlaceOrder,
+) -> Result<Placed, PlaceError> {
+    let key_hash = sha256_hex(&[&request.storefront, &request.idempotency_key]);
+    if let Some(placed) = repeated(app, &key_hash, &request.request_hash).await? {
+        return Ok(placed);
+    }
+    let priced = draft::price(app, request).await?;
+    let draft = priced.draft(app, &key_hash, false)?;
+    let behind = create_behind_half_message(app, half_messages, draft).await?;
+    let creation = if let Some(creation) = behind {
+        creation
+    } else {
+        let draft = priced.draft(app, &key_hash, true)?;
+        tracing::warn!(order.id = %draft.id(), "no half message, the order is degraded");
+        create(app, &draft).await?
+    };
+    conclude(app, creation, &key_hash, &request.request_hash).await
+}
+
+async fn repeated(
+    app: &App,
+    key_hash: &str,
+    request_hash: &str,
+) -> Result<Option<Placed>, PlaceError> {
+    match idempotency::find(&app.store, key_hash).await? {
+        None => Ok(None),
+        Some(used) if used.request_hash == request_hash => {
+            Ok(Some(Placed { body: used.response, repeated: true }))
+        }
+        Some(_) => Err(PlaceError::KeyReused),
+    }
+}
+
+/// `None`: the broker didn't take the half message, and a tombstone makes sure that this id is
+/// never written.
+async fn create_behind_half_message(
+    app: &Arc<App>,
+    half_messages: &TransactionProducer,
+    draft: Draft,
+) -> Result<Option<Creation>, PlaceError> {
+    let order_id = draft.id().clone();
+    let message = half_message(app, &order_id);
+    let job = Arc::new(CreationJob {
+        app: Arc::clone(app),
+        draft,
+        span: Span::current(),
+        result: OnceLock::new(),
+    });
+    let sent = half_messages.send_in_transaction(message, Arc::clone(&job) as _).await;
+    let mut failed = None;
+    match job.result.get() {
+        Some(Ok(creation)) => return Ok(Some(creation.clone())),
+        // With the tombstone below the same key can be tried again.
+        Some(Err(error)) => failed = Some(StoreError::Busy(error.to_string())),
+        None => tracing::warn!(order.id = %order_id, ?sent, "the half message was not accepted"),
+    }
+    match barriers::settle(&app.store, &order_id, app.now()).await? {
+        barriers::Outcome::RolledBack => failed.map_or(Ok(None), |error| Err(error.into())),
+        barriers::Outcome::Committed => Ok(Some(Creation::KeyTaken)),
+    }
+}
+
+async fn conclude(
+    app: &App,
+    creation: Creation,
+    key_hash: &str,
+    request_hash: &str,
+) -> Result<Placed, PlaceError> {
+    match creation {
+        Creation::Created(body) => Ok(Placed { body, repeated: false }),
+        Creation::OutOfStock(sku_id) => {
+            app.metrics.order("refused");
+            Err(PlaceError::OutOfStock(sku_id))
+        }
+        Creation::KeyTaken | Creation::Tombstoned => repeated(app, key_hash, request_hash)
+            .await?
+            .ok_or_else(|| StoreError::Busy("the order was given up, try again".into()).into()),
+    }
+}
+
+fn half_message(app: &App, order_id: &OrderId) -> OutgoingMessage {
+    let body = TimeoutMessage::new(app.deployment.clone(), order_id.clone()).to_bytes();
+    OutgoingMessage {
+        topic: ORDER_TIMEOUT_TOPIC.to_owned(),
+        tag: CANCEL_TAG.to_owned(),
+        key: order_id.to_string(),
+        body,
+    }
+}

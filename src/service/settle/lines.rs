@@ -1,0 +1,78 @@
+//! The history lines of a settlement: what changed, and the evidence for it.
+
+use serde_json::json;
+
+use super::plan::{Plan, Turn};
+use crate::app::App;
+use crate::domain::decision::AttemptStep;
+use crate::domain::ids::OutTradeNo;
+use crate::domain::order::OrderStatus;
+use crate::domain::payment::PaymentStatus;
+use crate::store::history::Entry;
+
+/// The history lines of this plan: what happened to its attempts, then what the order became.
+pub(super) fn entries(app: &App, plan: &Plan<'_>, turn: Turn) -> Vec<Entry> {
+    let from = plan.order().status;
+    let to = match turn {
+        Turn::Paid => OrderStatus::Paid,
+        Turn::Cancelled => OrderStatus::Cancelled,
+        Turn::Unchanged => from,
+    };
+    let own = match turn {
+        Turn::Paid => Some(("paid", evidence(app, plan))),
+        Turn::Cancelled => Some(("cancelled", evidence(app, plan))),
+        Turn::Unchanged => None,
+    };
+    let own = own.map(|(cause, detail)| Entry { cause, from: Some(from), to, detail });
+    let lines = plan.steps().map(|(number, step)| {
+        let (cause, detail) = describe(number, &step);
+        Entry { cause, from: Some(from), to: from, detail }
+    });
+    lines.chain(own).collect()
+}
+
+/// What the gateway answered, when it was asked, and after how many check-backs.
+fn evidence(app: &App, plan: &Plan<'_>) -> serde_json::Value {
+    let answers = plan.evident_answers();
+    let reason = match (&plan.order().cancel_request, answers.as_slice()) {
+        (Some(request), _) => format!("cancel requested by {}", request.by),
+        (None, []) if plan.snapshot.attempts.is_empty() => "no_attempt".to_owned(),
+        (None, []) => "no_open_attempt".to_owned(),
+        (None, _) => answers.summary().to_owned(),
+    };
+    let attempts = plan.snapshot.attempts.iter();
+    let attempts = attempts.map(|known| json!({ known.out_trade_no.as_str(): known.status }));
+    let told = plan.request.notified.as_ref().and_then(|notified| notified.answer.as_ref());
+    json!({
+        "answers": answers,
+        "answered_by": if told.is_some() { "notification" } else { "query" },
+        "asked_at": plan.asked_at,
+        "attempts": attempts.collect::<Vec<_>>(),
+        "checks": plan.check_count(),
+        "due_at": plan.order().due_at(app.policy().grace),
+        "reason": reason,
+    })
+}
+
+fn describe(number: &OutTradeNo, step: &AttemptStep) -> (&'static str, serde_json::Value) {
+    match step {
+        AttemptStep::RecordPayment { status, trade } => {
+            let cause = match status {
+                PaymentStatus::Applied => "payment_applied",
+                PaymentStatus::Late => "payment_late",
+                PaymentStatus::Duplicate => "payment_duplicate",
+                _ => "payment_wrong_amount",
+            };
+            (cause, json!({ "out_trade_no": number, "trade": trade }))
+        }
+        AttemptStep::RecordReturn(trade) => {
+            ("payment_returned", json!({ "out_trade_no": number, "trade": trade }))
+        }
+        AttemptStep::NoteSeen { trade_no } => {
+            ("payment_waiting", json!({ "out_trade_no": number, "trade_no": trade_no }))
+        }
+        AttemptStep::End | AttemptStep::Close => {
+            ("payment_closed", json!({ "out_trade_no": number }))
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! `settle(order)`: the one use case behind every trigger. Load, ask the gateway about each attempt
+//! that can still bring money, decide in pure code, close what waits, write with compare-and-set,
+//! publish. Whoever loses the compare-and-set reads again and decides again.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
+
+use crate::app::App;
+use crate::domain::answer_log::{Answers, Asked};
+use crate::domain::decision::{Decision, OrderStep, decide};
+use crate::domain::gateway::{Answer, CloseOutcome, NotPaid, UnknownReason};
+use crate::domain::ids::{OrderId, OutTradeNo};
+use crate::domain::order::OrderStatus;
+use crate::domain::payment::Attempt;
+use crate::domain::trigger::Trigger;
+use crate::store::notifications::Notification;
+use crate::store::orders::OrderRecord;
+use crate::store::pending::{Kind, Pending};
+use crate::store::{StoreError, orders, payments, pending};
+
+mod lines;
+mod plan;
+mod schedule;
+mod write;
+
+pub use schedule::last_look_at;
+
+/// How often a lost compare-and-set, or a busy database, is tried again.
+const TRIES_MAX: u32 = 8;
+
+/// Pause before the first repetition with a busy database; it grows with each.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Why an order is looked at, and what is already known.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Which order.
+    pub order_id: &'a OrderId,
+    /// What woke us up.
+    pub trigger: Trigger,
+    /// Who stands in the history; the trigger's own name unless a caller did it.
+    pub actor: &'a str,
+    /// A verified notification: its answer, and the row that commits with its effect.
+    pub notified: Option<Notified<'a>>,
+}
+
+/// A verified notification that agrees with an attempt of ours.
+#[derive(Debug)]
+pub struct Notified<'a> {
+    /// What it says; `None` if the gateway has to be asked.
+    pub answer: Option<Asked>,
+    /// The row that commits with its effect.
+    pub row: &'a Notification,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The order has ended, now or before.
+    Ended(OrderStatus),
+    /// Its deadline isn't reached.
+    Waiting,
+    /// It may be cancelled, but this trigger doesn't write cancels.
+    ReadyToCancel,
+    /// It is due, but a definite answer is missing.
+    Unknown,
+    /// There is no such order.
+    NoSuchOrder,
+}
+
+/// Everything that was read before the decision.
+pub(super) struct Snapshot {
+    order: OrderRecord,
+    attempts: Vec<Attempt>,
+    pending: Vec<Pending>,
+}
+
+impl Snapshot {
+    /// Whether a closed attempt has its last look until this time.
+    fn is_watched_closed(&self, out_trade_no: &OutTradeNo, until: DateTime<Utc>) -> bool {
+        self.pending.iter().any(|row| {
+            row.kind == Kind::Closed
+                && row.subject == out_trade_no.as_str()
+                && row.next_query_at <= until
+        })
+    }
+}
+
+impl<'a> Request<'a> {
+    /// A request by a trigger in its own name.
+    #[must_use]
+    pub fn by(trigger: Trigger, order_id: &'a OrderId) -> Self {
+        Self { order_id, trigger, actor: trigger.as_str(), notified: None }
+    }
+}
+
+/// Looks at an order and does what has to be done.
+///
+/// # Errors
+/// If the database fails; the next trigger does it again.
+pub async fn settle(app: &App, request: &Request<'_>) -> Result<Outcome, StoreError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match try_settle(app, request).await {
+            Ok(Some(outcome)) => return Ok(outcome),
+            Ok(None) if tries < TRIES_MAX => {}
+            Ok(None) => return Err(StoreError::Busy("the order keeps changing".into())),
+            Err(error) if error.is_busy() && tries < TRIES_MAX => {
+                tracing::debug!(order.id = %request.order_id, %error, "settling again");
+                tokio::time::sleep(BUSY_PAUSE * tries).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// One try. `None`: the order changed under our hands.
+async fn try_settle(app: &App, request: &Request<'_>) -> Result<Option<Outcome>, StoreError> {
+    let Some(snapshot) = load(app, request.order_id).await? else {
+        return Ok(Some(Outcome::NoSuchOrder));
+    };
+    let now = app.now();
+    let mut answers = ask(app, &snapshot, request, now).await;
+    if lacks_effect(request, &answers) {
+        return Ok(Some(Outcome::Unknown));
+    }
+    let mut decision = judge(app, &snapshot, &answers, now);
+    let shown = answers.clone();
+    if may_close(app, request, &decision) && decision.closes().next().is_some() {
+        close(app, &snapshot, &decision, &mut answers).await;
+        decision = judge(app, &snapshot, &answers, now);
+    }
+    let plan = plan::Plan { request, snapshot: &snapshot, decision, shown, answers, asked_at: now };
+    write::write(app, &plan).await
+}
+
+/// A notification that the gateway can't be asked about has no certain effect: it must come again.
+fn lacks_effect(request: &Request<'_>, answers: &Answers) -> bool {
+    request.notified.as_ref().is_some_and(|notified| {
+        let named = OutTradeNo::from_trusted(notified.row.out_trade_no.as_str());
+        // It has told of a trade, so *not exist* says that the query lags behind.
+        answers.about(&named).is_none_or(|asked| {
+            !asked.answer.is_definite() || asked.answer == Answer::NotPaid(NotPaid::NotExist)
+        })
+    })
+}
+
+/// What a settlement would do now, without closing or writing anything.
+///
+/// # Errors
+/// If the database fails.
+pub async fn preview(app: &App, order_id: &OrderId) -> Result<Option<Decision>, StoreError> {
+    let Some(snapshot) = load(app, order_id).await? else { return Ok(None) };
+    let now = app.now();
+    let answers = ask(app, &snapshot, &Request::by(Trigger::Sweep, order_id), now).await;
+    Ok(Some(judge(app, &snapshot, &answers, now)))
+}
+
+/// The order is read first: whatever changes its attempts later bumps its version.
+async fn load(app: &App, order_id: &OrderId) -> Result<Option<Snapshot>, StoreError> {
+    let Some(order) = orders::find(&app.store, order_id).await? else { return Ok(None) };
+    let attempts = payments::of_order(&app.store, order_id).await?;
+    let attempts = attempts.into_iter().map(|record| record.attempt).collect();
+    let pending = pending::of_order(&app.store, order_id).await?;
+    Ok(Some(Snapshot { order, attempts, pending }))
+}
+
+/// With a clock that can't be trusted nothing is due and no code is dead.
+fn judge(app: &App, snapshot: &Snapshot, answers: &Answers, now: DateTime<Utc>) -> Decision {
+    let now = if app.may_cancel() { now } else { DateTime::<Utc>::MIN_UTC };
+    decide(&snapshot.order.order, &snapshot.attempts, answers, now, &app.policy())
+}
+
+/// A check-back leaves closing to the cancel consumer: it has to answer soon. What an ended order
+/// left behind is closed by anyone but a notification, which has to be answered soon too.
+fn may_close(app: &App, request: &Request<'_>, decision: &Decision) -> bool {
+    match decision.order {
+        OrderStep::CloseFirst => request.trigger.writes_cancel() && app.may_cancel(),
+        OrderStep::Settled => request.trigger != Trigger::Notify,
+        OrderStep::KeepWaiting
+        | OrderStep::AwaitAnswer
+        | OrderStep::Cancel
+        | OrderStep::Confirm(_) => false,
+    }
+}
+
+/// Asks about every attempt that can still bring money, about a closed one whose last look is due,
+/// and about one that a notification is about. Before a cancel also about every closed one that is
+/// still watched: its answer is part of the evidence.
+async fn ask(app: &App, snapshot: &Snapshot, request: &Request<'_>, now: DateTime<Utc>) -> Answers {
+    let notified = request.notified.as_ref();
+    if let Some(asked) = notified.and_then(|notified| notified.answer.clone()) {
+        return Answers::new(vec![asked]);
+    }
+    let named = notified.map(|notified| notified.row.out_trade_no.as_str());
+    let order = &snapshot.order.order;
+    let cancels = order.status == OrderStatus::AwaitingPayment
+        && now >= order.due_at(app.policy().grace)
+        && request.trigger.writes_cancel();
+    let last_looks_until = if cancels { DateTime::<Utc>::MAX_UTC } else { now };
+    let concerned = |attempt: &&Attempt| {
+        attempt.status.is_live()
+            || named == Some(attempt.out_trade_no.as_str())
+            || snapshot.is_watched_closed(&attempt.out_trade_no, last_looks_until)
+    };
+    let questions = snapshot.attempts.iter().filter(concerned).map(|attempt| query(app, attempt));
+    Answers::new(join_all(questions).await)
+}
+
+async fn query(app: &App, attempt: &Attempt) -> Asked {
+    let asked_at = app.now();
+    let answer = match app.gateway_of(&attempt.account) {
+        Some(gateway) => gateway.query(attempt.out_trade_no.as_str(), asked_at).await,
+        None => Answer::Unknown(UnknownReason::NotAsked),
+    };
+    Asked { out_trade_no: attempt.out_trade_no.clone(), asked_at, answer }
+}
+
+/// Closes what waits, and puts what became of it in the place of *waiting*.
+async fn close(app: &App, snapshot: &Snapshot, decision: &Decision, answers: &mut Answers) {
+    let waiting = |attempt: &&Attempt| decision.closes().any(|no| *no == attempt.out_trade_no);
+    let closings = snapshot.attempts.iter().filter(waiting).map(|attempt| close_one(app, attempt));
+    for asked in join_all(closings).await {
+        answers.replace(asked);
+    }
+}
+
+async fn close_one(app: &App, attempt: &Attempt) -> Asked {
+    let asked_at = app.now();
+    let Some(gateway) = app.gateway_of(&attempt.account) else {
+        return not_closed(&attempt.out_trade_no, asked_at);
+    };
+    match gateway.close(attempt.out_trade_no.as_str(), asked_at).await {
+        CloseOutcome::Closed => Asked {
+            out_trade_no: attempt.out_trade_no.clone(),
+            asked_at,
+            answer: Answer::NotPaid(NotPaid::Closed),
+        },
+        // Paid or closed in the meantime, or the answer to an earlier close got lost: ask again.
+        CloseOutcome::StateChanged | CloseOutcome::NotExist => {
+            let asked = query(app, attempt).await;
+            match asked.answer {
+                Answer::NotPaid(NotPaid::WaitBuyerPay { .. } | NotPaid::NotExist) => {
+                    not_closed(&attempt.out_trade_no, asked.asked_at)
+                }
+                Answer::Paid(_)
+                | Answer::NotPaid(NotPaid::Closed)
+                | Answer::Returned(_)
+                | Answer::Unknown(_) => asked,
+            }
+        }
+        CloseOutcome::Unknown(_) => not_closed(&attempt.out_trade_no, asked_at),
+    }
+}
+
+fn not_closed(out_trade_no: &OutTradeNo, asked_at: DateTime<Utc>) -> Asked {
+    let answer = Answer::Unknown(UnknownReason::NotClosed);
+    Asked { out_trade_no: out_trade_no.clone(), asked_at, answer }
+}

@@ -1,0 +1,147 @@
+//! A decision with everything that it rests on, and what it makes of the order.
+
+use chrono::{DateTime, Utc};
+
+use super::{Outcome, Request, Snapshot};
+use crate::app::App;
+use crate::domain::answer_log::Answers;
+use crate::domain::decision::{AttemptStep, Decision, OrderStep};
+use crate::domain::gateway::{Answer, NotPaid};
+use crate::domain::ids::OutTradeNo;
+use crate::domain::order::{Order, OrderStatus};
+use crate::domain::payment::{Attempt, PaymentStatus};
+use crate::domain::trigger::Trigger;
+use crate::store::pending::Kind;
+
+/// A decision with everything that it rests on.
+pub(super) struct Plan<'a> {
+    pub request: &'a Request<'a>,
+    pub snapshot: &'a Snapshot,
+    pub decision: Decision,
+    /// What the gateway said before anything was closed.
+    pub shown: Answers,
+    pub answers: Answers,
+    /// Read before the first question was sent.
+    pub asked_at: DateTime<Utc>,
+}
+
+/// What this plan makes of the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Paid,
+    Cancelled,
+    Unchanged,
+}
+
+impl Plan<'_> {
+    pub(super) fn order(&self) -> &Order {
+        &self.snapshot.order.order
+    }
+
+    pub(super) fn turn(&self, app: &App) -> Turn {
+        match self.decision.order {
+            OrderStep::Confirm(_) => Turn::Paid,
+            OrderStep::Cancel if self.request.trigger.writes_cancel() && app.may_cancel() => {
+                Turn::Cancelled
+            }
+            OrderStep::Cancel
+            | OrderStep::CloseFirst
+            | OrderStep::KeepWaiting
+            | OrderStep::AwaitAnswer
+            | OrderStep::Settled => Turn::Unchanged,
+        }
+    }
+
+    /// The steps that change a row.
+    pub(super) fn steps(&self) -> impl Iterator<Item = (&OutTradeNo, AttemptStep)> {
+        let decided = self.decision.attempts.iter().filter(|(_, step)| match step {
+            AttemptStep::Close => false,
+            // Whoever cancels asks about it again: its answer is part of the evidence.
+            AttemptStep::End => !self.leaves_the_cancel_to_others(),
+            AttemptStep::RecordPayment { .. }
+            | AttemptStep::RecordReturn(_)
+            | AttemptStep::NoteSeen { .. } => true,
+        });
+        let decided = decided.map(|(number, step)| (number, step.clone()));
+        decided.chain(self.snapshot.attempts.iter().filter_map(|known| self.left_open(known)))
+    }
+
+    /// A trade that waited and isn't closed, by choice or by failure, is noted as seen: the gateway
+    /// can't deny it from now on.
+    pub(super) fn left_open<'a>(
+        &'a self,
+        known: &'a Attempt,
+    ) -> Option<(&'a OutTradeNo, AttemptStep)> {
+        let number = &known.out_trade_no;
+        let has_step = |(decided, step): &(OutTradeNo, AttemptStep)| {
+            decided == number && !matches!(step, AttemptStep::Close)
+        };
+        if known.status != PaymentStatus::Created || self.decision.attempts.iter().any(has_step) {
+            return None;
+        }
+        match &self.shown.about(number)?.answer {
+            Answer::NotPaid(NotPaid::WaitBuyerPay { trade_no }) => {
+                Some((number, AttemptStep::NoteSeen { trade_no: trade_no.clone() }))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn leaves_the_cancel_to_others(&self) -> bool {
+        !self.request.trigger.writes_cancel()
+            && matches!(self.decision.order, OrderStep::Cancel | OrderStep::CloseFirst)
+    }
+
+    /// Whether the gateway said *closed*, rather than that it never knew the number.
+    pub(super) fn was_closed(&self, number: &OutTradeNo) -> bool {
+        let closed = Answer::NotPaid(NotPaid::Closed);
+        self.answers.about(number).is_some_and(|asked| asked.answer == closed)
+    }
+
+    pub(super) fn code_dies_at(&self, number: &OutTradeNo) -> Option<DateTime<Utc>> {
+        let known = self.snapshot.attempts.iter().find(|known| known.out_trade_no == *number);
+        known.map(|attempt| attempt.code_dies_at)
+    }
+
+    pub(super) fn looks(&self) -> i64 {
+        let open = self.snapshot.pending.iter().filter(|row| row.kind != Kind::Closed);
+        open.map(|row| row.query_count).max().unwrap_or(0)
+    }
+
+    /// The next instant at which an unscanned code can't be scanned any more.
+    pub(super) fn next_code_death(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let live = self.snapshot.attempts.iter().filter(|attempt| attempt.status.is_live());
+        live.map(|attempt| attempt.code_dies_at).filter(|at| *at > now).min()
+    }
+
+    /// The answers that the decision rests on: an ended attempt whose last look got no answer isn't
+    /// among them.
+    pub(super) fn evident_answers(&self) -> Answers {
+        let is_live = |number: &OutTradeNo| {
+            let known = self.snapshot.attempts.iter().find(|known| known.out_trade_no == *number);
+            known.is_some_and(|attempt| attempt.status.is_live())
+        };
+        let answers = self.answers.as_slice().iter();
+        let evident =
+            answers.filter(|asked| asked.answer.is_definite() || is_live(&asked.out_trade_no));
+        Answers::new(evident.cloned().collect())
+    }
+
+    pub(super) fn check_count(&self) -> i64 {
+        let stored = self.snapshot.pending.iter().find(|row| row.kind == Kind::Order);
+        let this_one = i64::from(self.request.trigger == Trigger::CheckBack);
+        stored.map_or(0, |row| row.check_count) + this_one
+    }
+
+    /// What the trigger is told.
+    pub(super) fn outcome(&self, turn: Turn) -> Outcome {
+        match (turn, &self.decision.order) {
+            (Turn::Paid, _) => Outcome::Ended(OrderStatus::Paid),
+            (Turn::Cancelled, _) => Outcome::Ended(OrderStatus::Cancelled),
+            (Turn::Unchanged, OrderStep::Settled) => Outcome::Ended(self.order().status),
+            (Turn::Unchanged, OrderStep::KeepWaiting) => Outcome::Waiting,
+            (Turn::Unchanged, OrderStep::Cancel | OrderStep::CloseFirst) => Outcome::ReadyToCancel,
+            (Turn::Unchanged, OrderStep::AwaitAnswer | OrderStep::Confirm(_)) => Outcome::Unknown,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! When poll and sweep look at an order again, if nothing else did before. As long as the broker
+//! checks back, its check-backs come first.
+
+use chrono::{DateTime, Duration, Utc};
+
+use crate::domain::trigger::Trigger;
+
+/// Doublings of the back-off of an ended order's attempts.
+const DOUBLINGS_MAX: i64 = 7;
+/// Longest back-off.
+const BACKOFF_MAX: Duration = Duration::minutes(10);
+
+/// A closed trade is looked at once more, this long afterwards at the earliest: the confirmation of
+/// its buyer may have been on its way.
+const LAST_LOOK_AFTER: Duration = Duration::seconds(30);
+
+/// What the time of the next look depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Situation {
+    /// What caused this look.
+    pub trigger: Trigger,
+    /// The order has no half message, so that no check-back will come.
+    pub degraded: bool,
+    /// The order still awaits its payment.
+    pub awaiting: bool,
+    /// When it may be cancelled.
+    pub due_at: DateTime<Utc>,
+    /// How often it was looked at.
+    pub looks: i64,
+    /// The next instant at which an unscanned code can't be scanned any more.
+    pub code_dies_at: Option<DateTime<Utc>>,
+    /// How often the broker is expected to check back.
+    pub check_interval: Duration,
+}
+
+/// The time of the next look.
+///
+/// An order that the broker looks after is overdue when two check intervals have passed since the
+/// check-back that should have come; one that it doesn't look after is polled at the check
+/// interval, and at the instant it becomes due.
+pub(super) fn next_look(situation: &Situation, now: DateTime<Utc>) -> DateTime<Utc> {
+    let interval = situation.check_interval;
+    if !situation.awaiting {
+        let next = now + backoff(interval, situation.looks);
+        return situation.code_dies_at.map_or(next, |dies_at| next.min(dies_at));
+    }
+    // After a commit no check-back comes any more; and where a poll came first, none may come.
+    let broker_looks_after_it =
+        !situation.degraded && matches!(situation.trigger, Trigger::CheckBack | Trigger::Http);
+    if broker_looks_after_it {
+        return now + interval * 3;
+    }
+    let next = now + interval;
+    if situation.due_at > now { next.min(situation.due_at) } else { next }
+}
+
+/// When a trade that was just closed is looked at for the last time.
+#[must_use]
+pub fn last_look_at(code_dies_at: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
+    code_dies_at.max(now + LAST_LOOK_AFTER)
+}
+
+fn backoff(interval: Duration, looks: i64) -> Duration {
+    let doublings = u32::try_from(looks.clamp(0, DOUBLINGS_MAX)).unwrap_or(0);
+    (interval * 2_i32.pow(doublings)).min(BACKOFF_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_000_000 + seconds, 0).expect("a time")
+    }
+
+    fn situation() -> Situation {
+        Situation {
+            trigger: Trigger::CheckBack,
+            degraded: false,
+            awaiting: true,
+            due_at: at(60),
+            looks: 0,
+            code_dies_at: None,
+            check_interval: Duration::seconds(5),
+        }
+    }
+
+    #[test]
+    fn after_a_check_back_two_further_ones_may_be_missed() {
+        assert_eq!(next_look(&situation(), at(0)), at(15));
+    }
+
+    #[test]
+    fn a_degraded_order_is_polled_exactly_when_it_becomes_due() {
+        let degraded = Situation { degraded: true, ..situation() };
+        assert_eq!(next_look(&degraded, at(0)), at(5));
+        assert_eq!(next_look(&degraded, at(58)), at(60));
+        assert_eq!(next_look(&degraded, at(60)), at(65));
+    }
+
+    #[test]
+    fn attempts_of_an_ended_order_back_off_to_ten_minutes() {
+        let ended = Situation { awaiting: false, ..situation() };
+        let looks = [0, 1, 2, 7, 1_000];
+        let seconds = looks.map(|looks| {
+            next_look(&Situation { looks, ..ended }, at(0)).signed_duration_since(at(0))
+        });
+        assert_eq!(seconds.map(|delay| delay.num_seconds()), [5, 10, 20, 600, 600]);
+    }
+
+    #[test]
+    fn a_code_is_asked_about_in_the_instant_it_dies() {
+        let ended = Situation { awaiting: false, looks: 7, ..situation() };
+        let dying = Situation { code_dies_at: Some(at(30)), ..ended };
+        assert_eq!(next_look(&dying, at(0)), at(30));
+    }
+}

@@ -1,0 +1,273 @@
+//! Writes what was decided: one transaction with the order, its attempts, stock, pending rows,
+//! history, outbox and alarms, guarded by the version that was read.
+
+use chrono::{DateTime, Utc};
+
+use super::Outcome;
+use super::lines::entries;
+use super::plan::{Plan, Turn};
+use super::schedule::{Situation, last_look_at, next_look};
+use crate::app::App;
+use crate::domain::alarm::{Alarm, AlarmKind};
+use crate::domain::decision::{AttemptStep, OrderStep};
+use crate::domain::event::{OrderEvent, OrderEventKind};
+use crate::domain::gateway::{Answer, NotPaid};
+use crate::domain::ids::OutTradeNo;
+use crate::domain::order::OrderStatus;
+use crate::domain::payment::PaymentStatus;
+use crate::domain::trigger::Trigger;
+use crate::store::history::Entry;
+use crate::store::pending::{Kind, Pending, Round};
+use crate::store::{
+    StoreError, WriteTx, alarms, history, notifications, orders, outbox, payments, pending,
+    stock_locks,
+};
+
+/// Writes the plan. `None`: the order has changed since it was read.
+pub(super) async fn write(app: &App, plan: &Plan<'_>) -> Result<Option<Outcome>, StoreError> {
+    let now = app.now();
+    let turn = plan.turn(app);
+    let mut tx = app.store.begin().await?;
+    let entries = entries(app, plan, turn);
+    if !entries.is_empty() {
+        let written = write_order(app, &mut tx, plan, turn, now).await?
+            && write_attempts(&mut tx, plan, now).await?;
+        if !written {
+            tx.rollback().await?;
+            return Ok(None);
+        }
+        let version = plan.order().version + 1;
+        let order_id = &plan.order().id;
+        history::append(&mut tx, order_id, version, plan.request.actor, &entries, now).await?;
+    }
+    write_pending(app, &mut tx, plan, turn, now).await?;
+    for alarm in plan.decision.alarms.iter().chain(&check_count_alarm(app, plan, turn)) {
+        alarms::raise(&mut tx, alarm, &app.fresh_id(), now).await?;
+    }
+    if !write_notification(&mut tx, plan, &entries, now).await? {
+        tx.rollback().await?;
+        return Ok(Some(plan.outcome(Turn::Unchanged)));
+    }
+    tx.commit().await?;
+    tell(app, plan, turn, &entries, now);
+    Ok(Some(plan.outcome(turn)))
+}
+
+async fn write_order(
+    app: &App,
+    tx: &mut WriteTx<'_>,
+    plan: &Plan<'_>,
+    turn: Turn,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let order = plan.order();
+    let won = match (&plan.decision.order, turn) {
+        (OrderStep::Confirm(winner), Turn::Paid) => {
+            let paid_at = paid_at(plan, winner).unwrap_or(now);
+            orders::mark_paid(tx, order, winner, paid_at, now).await?
+        }
+        (_, Turn::Cancelled) => orders::mark_cancelled(tx, order, now).await?,
+        _ => orders::bump(tx, order, now).await?,
+    };
+    if !won {
+        return Ok(false);
+    }
+    let kind = match turn {
+        Turn::Paid => OrderEventKind::Paid,
+        Turn::Cancelled => {
+            stock_locks::release(tx, &order.id, now).await?;
+            OrderEventKind::Cancelled
+        }
+        Turn::Unchanged => return Ok(true),
+    };
+    let sequence = order.version + 1;
+    let event = OrderEvent::new(kind, &app.deployment, &order.id, sequence, order.amount, now);
+    outbox::insert(tx, &event, now).await?;
+    alarms::resolve(tx, AlarmKind::OrderOverdue, order.id.as_str(), "settled", now).await?;
+    Ok(true)
+}
+
+fn paid_at(plan: &Plan<'_>, winner: &OutTradeNo) -> Option<DateTime<Utc>> {
+    plan.decision.attempts.iter().find_map(|(number, step)| match step {
+        AttemptStep::RecordPayment { trade, .. } if number == winner => trade.paid_at,
+        _ => None,
+    })
+}
+
+async fn write_attempts(
+    tx: &mut WriteTx<'_>,
+    plan: &Plan<'_>,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let order_id = &plan.order().id;
+    for (number, step) in plan.steps() {
+        let written = match &step {
+            AttemptStep::RecordPayment { status, trade } => {
+                payments::record_payment(tx, order_id, number, *status, trade, now).await?
+            }
+            AttemptStep::RecordReturn(trade) => {
+                payments::record_return(tx, number, trade, plan.order().amount, now).await?
+            }
+            AttemptStep::End => {
+                payments::mark_ended(tx, number, PaymentStatus::Closed, now).await?
+            }
+            AttemptStep::NoteSeen { trade_no } => {
+                payments::mark_waiting(tx, number, Some(trade_no), now).await?
+            }
+            AttemptStep::Close => true,
+        };
+        if !written {
+            return Ok(false);
+        }
+        match step {
+            AttemptStep::NoteSeen { .. } | AttemptStep::Close => continue,
+            AttemptStep::End if plan.was_closed(number) => {
+                let at = last_look_at(plan.code_dies_at(number).unwrap_or(now), now);
+                pending::keep_for_last_look(tx, number.as_str(), at).await?;
+            }
+            AttemptStep::End | AttemptStep::RecordPayment { .. } | AttemptStep::RecordReturn(_) => {
+                pending::remove(tx, number.as_str()).await?;
+            }
+        }
+        let kind = AlarmKind::AttemptOverdue;
+        alarms::resolve(tx, kind, number.as_str(), "settled", now).await?;
+    }
+    Ok(true)
+}
+
+/// The last look at closed attempts: it is repeated while the answer is unknown, or *waiting*.
+async fn write_last_looks(
+    tx: &mut WriteTx<'_>,
+    plan: &Plan<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let due = |row: &&Pending| row.kind == Kind::Closed && row.next_query_at <= plan.asked_at;
+    for row in plan.snapshot.pending.iter().filter(due) {
+        let number = OutTradeNo::from_trusted(row.subject.as_str());
+        let over = |answer: &Answer| match answer {
+            Answer::Unknown(_) | Answer::NotPaid(NotPaid::WaitBuyerPay { .. }) => false,
+            Answer::NotPaid(NotPaid::Closed | NotPaid::NotExist)
+            | Answer::Paid(_)
+            | Answer::Returned(_) => true,
+        };
+        match plan.answers.about(&number).map(|asked| over(&asked.answer)) {
+            Some(true) => pending::remove(tx, &row.subject).await?,
+            Some(false) => {
+                let at = last_look_at(now, now);
+                pending::keep_for_last_look(tx, &row.subject, at).await?;
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+async fn write_pending(
+    app: &App,
+    tx: &mut WriteTx<'_>,
+    plan: &Plan<'_>,
+    turn: Turn,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let order = plan.order();
+    if turn != Turn::Unchanged {
+        pending::remove(tx, order.id.as_str()).await?;
+    }
+    if !app.may_cancel() {
+        // By this machine's clock nothing can be scheduled.
+        return Ok(());
+    }
+    if plan.request.trigger == Trigger::Notify {
+        // It says nothing about other attempts; but what a winner left open is closed at once.
+        if turn == Turn::Paid {
+            pending::start_over(tx, &order.id, now).await?;
+        }
+        return write_last_looks(tx, plan, now).await;
+    }
+    let situation = Situation {
+        trigger: plan.request.trigger,
+        degraded: plan.snapshot.order.degraded,
+        awaiting: order.status == OrderStatus::AwaitingPayment && turn == Turn::Unchanged,
+        due_at: order.due_at(app.policy().grace),
+        looks: match turn {
+            Turn::Paid | Turn::Cancelled => 0,
+            Turn::Unchanged => plan.looks(),
+        },
+        code_dies_at: plan.next_code_death(now),
+        check_interval: app.check_interval(),
+    };
+    let next_query_at = match turn {
+        // Whatever the winner left open is closed at once.
+        Turn::Paid => now,
+        Turn::Cancelled | Turn::Unchanged => next_look(&situation, now),
+    };
+    let is_check = plan.request.trigger == Trigger::CheckBack;
+    let starts_over = turn != Turn::Unchanged;
+    let round = Round { is_check, answer: plan.answers.summary(), starts_over, next_query_at };
+    pending::record_round(tx, &order.id, &round, now).await?;
+    if let answers @ [_, _, ..] = plan.answers.as_slice() {
+        for asked in answers {
+            pending::note_answer(tx, &asked.out_trade_no, asked.answer.code()).await?;
+        }
+    }
+    write_last_looks(tx, plan, now).await
+}
+
+/// `false`: another delivery of the same notification was first.
+async fn write_notification(
+    tx: &mut WriteTx<'_>,
+    plan: &Plan<'_>,
+    entries: &[Entry],
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let Some(notified) = &plan.request.notified else { return Ok(true) };
+    let effect = entries.last().map_or("none", |entry| entry.cause);
+    notifications::insert(tx, notified.row, effect, now).await
+}
+
+fn check_count_alarm(app: &App, plan: &Plan<'_>, turn: Turn) -> Option<Alarm> {
+    let maximum = i64::from(app.config.timeout.broker_check_max);
+    let reached = plan.check_count() >= maximum
+        && plan.order().status == OrderStatus::AwaitingPayment
+        && turn == Turn::Unchanged;
+    reached.then(|| {
+        let detail = format!("{} check-backs, the broker gives up now", plan.check_count());
+        Alarm::new(AlarmKind::CheckCountAtMaximum, plan.order().id.as_str(), detail)
+    })
+}
+
+/// Tells the world, after the commit.
+fn tell(app: &App, plan: &Plan<'_>, turn: Turn, entries: &[Entry], now: DateTime<Utc>) {
+    let order = plan.order();
+    for entry in entries {
+        tracing::info!(
+            order.id = %order.id,
+            actor = plan.request.actor,
+            cause = entry.cause,
+            status = entry.to.as_str(),
+            amount_fen = order.amount.fen(),
+            "order changed"
+        );
+    }
+    match turn {
+        Turn::Paid => app.metrics.order("paid"),
+        Turn::Cancelled => {
+            app.metrics.order("cancelled");
+            let lateness = now.signed_duration_since(order.expires_at).num_milliseconds().max(0);
+            if order.cancel_request.is_none() {
+                app.metrics.cancel_lateness.observe(milliseconds_to_seconds(lateness));
+            }
+        }
+        Turn::Unchanged => {}
+    }
+    if turn != Turn::Unchanged {
+        app.outbox_bell.notify_one();
+    }
+    if !entries.is_empty() {
+        app.changes.announce(&order.id);
+    }
+}
+
+fn milliseconds_to_seconds(ms: i64) -> f64 {
+    std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0)).as_secs_f64()
+}

@@ -1,0 +1,50 @@
+//! The deployment id: made once for a database, carried by every message.
+
+use chrono::{DateTime, Utc};
+
+use super::{Store, StoreError, is_unique_violation};
+use crate::domain::ids::DeploymentId;
+
+/// Reads the deployment id, or stores `fresh` as such if the database has none yet.
+///
+/// # Errors
+/// If the database fails.
+pub async fn ensure(
+    store: &Store,
+    fresh: DeploymentId,
+    now: DateTime<Utc>,
+) -> Result<DeploymentId, StoreError> {
+    if let Some(stored) = load(store).await? {
+        return Ok(stored);
+    }
+    let mut tx = store.begin().await?;
+    let inserted =
+        sqlx::query("insert into deployment (slot, deployment_id, created_at_ms) values (1, ?, ?)")
+            .bind(fresh.as_str())
+            .bind(now.timestamp_millis())
+            .execute(tx.connection())
+            .await;
+    match inserted {
+        Ok(_) => {
+            tx.commit().await?;
+            Ok(fresh)
+        }
+        Err(error) if is_unique_violation(&error) => {
+            tx.rollback().await?;
+            load(store).await?.ok_or_else(|| StoreError::corrupt("deployment", "slot", "1"))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The stored deployment id.
+///
+/// # Errors
+/// If the database fails.
+pub async fn load(store: &Store) -> Result<Option<DeploymentId>, StoreError> {
+    let id: Option<String> =
+        sqlx::query_scalar("select deployment_id from deployment where slot = 1")
+            .fetch_optional(store.pool())
+            .await?;
+    Ok(id.map(DeploymentId::from_trusted))
+}

@@ -1,0 +1,63 @@
+//! Verified notifications, raw, in the transaction of their effect: a row means *seen*.
+
+use chrono::{DateTime, Utc};
+
+use super::{Store, StoreError, WriteTx, is_unique_violation};
+
+/// A notification whose effect commits with it.
+#[derive(Clone, Debug)]
+pub struct Notification {
+    /// Hash of the app id and the notification's id: the key it is known by.
+    pub hash: String,
+    /// The gateway's id of it.
+    pub notify_id: String,
+    /// The attempt it is about.
+    pub out_trade_no: String,
+    /// What it says.
+    pub trade_status: String,
+    /// The body as it came.
+    pub raw: Vec<u8>,
+}
+
+/// Whether this notification's effect is committed.
+///
+/// # Errors
+/// If the database fails.
+pub async fn is_seen(store: &Store, hash: &str) -> Result<bool, StoreError> {
+    let seen: Option<i64> =
+        sqlx::query_scalar("select received_at_ms from notifications where notify_hash = ?")
+            .bind(hash)
+            .fetch_optional(store.pool())
+            .await?;
+    Ok(seen.is_some())
+}
+
+/// Stores a notification with its effect. `false`: another delivery of it was first.
+///
+/// # Errors
+/// If the database fails.
+pub async fn insert(
+    tx: &mut WriteTx<'_>,
+    notification: &Notification,
+    effect: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let inserted = sqlx::query(
+        "insert into notifications (notify_hash, notify_id, out_trade_no, trade_status, effect, \
+         raw, received_at_ms) values (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&notification.hash)
+    .bind(&notification.notify_id)
+    .bind(&notification.out_trade_no)
+    .bind(&notification.trade_status)
+    .bind(effect)
+    .bind(notification.raw.as_slice())
+    .bind(now.timestamp_millis())
+    .execute(tx.connection())
+    .await;
+    match inserted {
+        Ok(_) => Ok(true),
+        Err(error) if is_unique_violation(&error) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,380 @@
+//! The small table of what is unsettled: a row for an order that awaits payment, and one for each
+//! attempt that money can still come for. A row goes when its subject is settled; an empty table
+//! means that nothing is left that would ever have to wake us.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+pub use super::backlog::{Backlog, backlog};
+use super::{Store, StoreError, WriteTx, time, time_opt};
+use crate::domain::ids::{OrderId, OutTradeNo};
+
+/// Why an order is in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The order awaits payment.
+    Order,
+    /// Money can still come for an attempt.
+    Attempt,
+    /// An attempt was closed: it is looked at once more, for a buyer whose confirmation was on its
+    /// way when the gateway closed the trade.
+    Closed,
+}
+
+impl Kind {
+    fn parse(text: &str) -> Self {
+        match text {
+            "order" => Self::Order,
+            "closed" => Self::Closed,
+            _ => Self::Attempt,
+        }
+    }
+}
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// The order's or the attempt's own number.
+    pub subject: String,
+    /// The order it belongs to.
+    pub order_id: OrderId,
+    /// Why it is here.
+    pub kind: Kind,
+    /// When poll and sweep ask, if nothing else did before.
+    pub next_query_at: DateTime<Utc>,
+    /// How many check-backs there were.
+    pub check_count: i64,
+    /// How often the gateway was asked or the row was looked at.
+    pub query_count: i64,
+    /// One word for the last answer.
+    pub last_answer: Option<String>,
+    /// When it came.
+    pub last_answer_at: Option<DateTime<Utc>>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    subject: String,
+    order_id: String,
+    kind: String,
+    next_query_at_ms: i64,
+    check_count: i64,
+    query_count: i64,
+    last_answer: Option<String>,
+    last_answer_at_ms: Option<i64>,
+}
+
+impl From<Row> for Pending {
+    fn from(row: Row) -> Self {
+        Self {
+            subject: row.subject,
+            order_id: OrderId::from_trusted(row.order_id),
+            kind: Kind::parse(&row.kind),
+            next_query_at: time(row.next_query_at_ms),
+            check_count: row.check_count,
+            query_count: row.query_count,
+            last_answer: row.last_answer,
+            last_answer_at: time_opt(row.last_answer_at_ms),
+        }
+    }
+}
+
+/// Adds the row of an order that awaits payment.
+///
+/// # Errors
+/// If the database fails.
+pub async fn insert_order(
+    tx: &mut WriteTx<'_>,
+    order_id: &OrderId,
+    next_query_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    insert(tx, order_id.as_str(), "order", order_id, next_query_at, now).await
+}
+
+/// Adds the row of an attempt.
+///
+/// # Errors
+/// If the database fails.
+pub async fn insert_attempt(
+    tx: &mut WriteTx<'_>,
+    order_id: &OrderId,
+    out_trade_no: &OutTradeNo,
+    next_query_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    insert(tx, out_trade_no.as_str(), "attempt", order_id, next_query_at, now).await
+}
+
+async fn insert(
+    tx: &mut WriteTx<'_>,
+    subject: &str,
+    kind: &str,
+    order_id: &OrderId,
+    next_query_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into pending_payments (subject, kind, order_id, next_query_at_ms, check_count, \
+         query_count, leased_until_ms, created_at_ms) values (?, ?, ?, ?, 0, 0, 0, ?)",
+    )
+    .bind(subject)
+    .bind(kind)
+    .bind(order_id.as_str())
+    .bind(next_query_at.timestamp_millis())
+    .bind(now.timestamp_millis())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Drops the row of an order or an attempt, if it is there.
+///
+/// # Errors
+/// If the database fails.
+pub async fn remove(tx: &mut WriteTx<'_>, subject: &str) -> Result<(), StoreError> {
+    sqlx::query("delete from pending_payments where subject = ?")
+        .bind(subject)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// The rows of one order.
+///
+/// # Errors
+/// If the database fails.
+pub async fn of_order(store: &Store, order_id: &OrderId) -> Result<Vec<Pending>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select subject, order_id, kind, next_query_at_ms, check_count, query_count, last_answer, \
+         last_answer_at_ms from pending_payments where order_id = ?",
+    )
+    .bind(order_id.as_str())
+    .fetch_all(store.pool())
+    .await?;
+    Ok(rows.into_iter().map(Pending::from).collect())
+}
+
+/// What a round of questions leaves in an order's rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    /// Whether a check-back caused it.
+    pub is_check: bool,
+    /// One word for the answer.
+    pub answer: &'static str,
+    /// Whether the rounds are counted from the start again.
+    pub starts_over: bool,
+    /// When poll and sweep ask, if nothing else does before.
+    pub next_query_at: DateTime<Utc>,
+}
+
+/// Counts a round on the rows of an order, but for closed attempts, and gives up any lease on them.
+///
+/// # Errors
+/// If the database fails.
+pub async fn record_round(
+    tx: &mut WriteTx<'_>,
+    order_id: &OrderId,
+    round: &Round,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update pending_payments set check_count = check_count + ?, \
+         query_count = query_count * ? + 1, last_answer = ?, last_answer_at_ms = ?, \
+         next_query_at_ms = ?, leased_by = null, leased_until_ms = 0 \
+         where order_id = ? and kind <> 'closed'",
+    )
+    .bind(i64::from(round.is_check))
+    .bind(i64::from(!round.starts_over))
+    .bind(round.answer)
+    .bind(now.timestamp_millis())
+    .bind(round.next_query_at.timestamp_millis())
+    .bind(order_id.as_str())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Notes the answer about one attempt in its own row.
+///
+/// # Errors
+/// If the database fails.
+pub async fn note_answer(
+    tx: &mut WriteTx<'_>,
+    out_trade_no: &OutTradeNo,
+    answer: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("update pending_payments set last_answer = ? where subject = ?")
+        .bind(answer)
+        .bind(out_trade_no.as_str())
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// Has an order's open attempts looked at from this time on, as if for the first time.
+///
+/// # Errors
+/// If the database fails.
+pub async fn start_over(
+    tx: &mut WriteTx<'_>,
+    order_id: &OrderId,
+    next_query_at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update pending_payments set query_count = 0, next_query_at_ms = ? \
+         where order_id = ? and kind <> 'closed'",
+    )
+    .bind(next_query_at.timestamp_millis())
+    .bind(order_id.as_str())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Keeps the row of a closed attempt for a last look at this time, or for another one.
+///
+/// # Errors
+/// If the database fails.
+pub async fn keep_for_last_look(
+    tx: &mut WriteTx<'_>,
+    out_trade_no: &str,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update pending_payments set kind = 'closed', next_query_at_ms = ?, leased_by = null, \
+         leased_until_ms = 0 where subject = ?",
+    )
+    .bind(at.timestamp_millis())
+    .bind(out_trade_no)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Moves the next question of an order's rows without counting a round.
+///
+/// # Errors
+/// If the database fails.
+pub async fn hasten(
+    tx: &mut WriteTx<'_>,
+    order_id: &OrderId,
+    next_query_at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update pending_payments set next_query_at_ms = ? \
+         where order_id = ? and next_query_at_ms > ? and kind <> 'closed'",
+    )
+    .bind(next_query_at.timestamp_millis())
+    .bind(order_id.as_str())
+    .bind(next_query_at.timestamp_millis())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// A lease on due rows: nobody else takes them until it ends.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// Names this one claim; never used twice.
+    pub token: String,
+    /// When it ends by itself, should its holder die.
+    pub until: DateTime<Utc>,
+    /// About how many rows it takes.
+    pub rows_max: i64,
+}
+
+/// Leases a batch of the rows that are due longest, and returns their orders, each once. Any number
+/// of instances may call it at the same time: each row goes to one of them.
+///
+/// # Errors
+/// If the database fails.
+pub async fn claim_due(
+    store: &Store,
+    lease: &Lease,
+    now: DateTime<Utc>,
+) -> Result<Vec<OrderId>, StoreError> {
+    let now_ms = now.timestamp_millis();
+    let Some(last_due_ms) = due_boundary(store, lease.rows_max, now_ms).await? else {
+        return Ok(Vec::new());
+    };
+    let mut tx = store.begin().await?;
+    sqlx::query(
+        "update pending_payments set leased_by = ?, leased_until_ms = ? \
+         where next_query_at_ms <= ? and leased_until_ms <= ?",
+    )
+    .bind(&lease.token)
+    .bind(lease.until.timestamp_millis())
+    .bind(last_due_ms)
+    .bind(now_ms)
+    .execute(tx.connection())
+    .await?;
+    tx.commit().await?;
+    let orders: Vec<String> = sqlx::query_scalar(
+        "select order_id from pending_payments where next_query_at_ms <= ? and leased_by = ?",
+    )
+    .bind(last_due_ms)
+    .bind(&lease.token)
+    .fetch_all(store.pool())
+    .await?;
+    let orders: BTreeSet<String> = orders.into_iter().collect();
+    Ok(orders.into_iter().map(OrderId::from_trusted).collect())
+}
+
+/// Frees what a worker of an earlier process held. Only for a database that a single instance uses.
+///
+/// # Errors
+/// If the database fails.
+pub async fn release_leases(store: &Store) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    sqlx::query(
+        "update pending_payments set leased_by = null, leased_until_ms = 0 \
+         where leased_until_ms > 0",
+    )
+    .execute(tx.connection())
+    .await?;
+    tx.commit().await
+}
+
+/// The due time of the last row of the batch, so that a batch stays bounded without `limit` in an
+/// update, which SQLite lacks.
+async fn due_boundary(
+    store: &Store,
+    rows_max: i64,
+    now_ms: i64,
+) -> Result<Option<i64>, StoreError> {
+    let due: Vec<i64> = sqlx::query_scalar(
+        "select next_query_at_ms from pending_payments \
+         where next_query_at_ms <= ? and leased_until_ms <= ? \
+         order by next_query_at_ms limit ?",
+    )
+    .bind(now_ms)
+    .bind(now_ms)
+    .bind(rows_max)
+    .fetch_all(store.pool())
+    .await?;
+    Ok(due.last().copied())
+}
+
+/// The due rows without a lease, oldest first, for a dry run.
+///
+/// # Errors
+/// If the database fails.
+pub async fn due(
+    store: &Store,
+    rows_max: i64,
+    now: DateTime<Utc>,
+) -> Result<Vec<Pending>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select subject, order_id, kind, next_query_at_ms, check_count, query_count, last_answer, \
+         last_answer_at_ms from pending_payments \
+         where next_query_at_ms <= ? and leased_until_ms <= ? order by next_query_at_ms limit ?",
+    )
+    .bind(now.timestamp_millis())
+    .bind(now.timestamp_millis())
+    .bind(rows_max)
+    .fetch_all(store.pool())
+    .await?;
+    Ok(rows.into_iter().map(Pending::from).collect())
+}

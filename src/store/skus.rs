@@ -1,0 +1,234 @@
+//! SKUs and their counters. A counter moves only by compare-and-set, in one transaction
+//! with the ledger row that says why; the database refuses a negative counter or a wrong sum.
+
+use chrono::{DateTime, Utc};
+
+use super::stock_ledger::{self, Movement};
+use super::{Store, StoreError, is_unique_violation};
+use crate::domain::ids::SkuId;
+use crate::domain::money::Fen;
+use crate::domain::stock::Sku;
+
+/// A quantity of one SKU that an order holds or wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quantity {
+    /// Which SKU.
+    pub sku_id: SkuId,
+    /// How many pieces.
+    pub pieces: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    sku_id: String,
+    title: String,
+    price_fen: i64,
+    available: i64,
+    locked: i64,
+    sold: i64,
+}
+
+impl Row {
+    fn into_sku(self) -> Result<Sku, StoreError> {
+        let price_fen = Fen::new(self.price_fen)
+            .ok_or_else(|| StoreError::corrupt("skus", "price_fen", &self.sku_id))?;
+        Ok(Sku {
+            sku_id: SkuId::from_trusted(self.sku_id),
+            title: self.title,
+            price_fen,
+            available: self.available,
+            locked: self.locked,
+            sold: self.sold,
+        })
+    }
+}
+
+/// Reads one SKU.
+///
+/// # Errors
+/// If the database fails.
+pub async fn find(store: &Store, sku_id: &SkuId) -> Result<Option<Sku>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(
+        "select sku_id, title, price_fen, available, locked, sold from skus where sku_id = ?",
+    )
+    .bind(sku_id.as_str())
+    .fetch_optional(store.pool())
+    .await?;
+    row.map(Row::into_sku).transpose()
+}
+
+/// SKUs that one read looks up; as many as an order has lines at most.
+pub const LOOKUP_MAX: usize = 20;
+
+/// Reads the SKUs of an order in one go; unknown ones are missing from the answer.
+///
+/// # Errors
+/// If the database fails.
+pub async fn find_many(store: &Store, wanted: &[Quantity]) -> Result<Vec<Sku>, StoreError> {
+    let mut query = sqlx::query_as(
+        "select sku_id, title, price_fen, available, locked, sold from skus where sku_id in \
+         (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    );
+    for place in 0..LOOKUP_MAX {
+        query = query.bind(wanted.get(place).map(|quantity| quantity.sku_id.as_str()));
+    }
+    let rows: Vec<Row> = query.fetch_all(store.pool()).await?;
+    rows.into_iter().map(Row::into_sku).collect()
+}
+
+/// Makes a SKU with its first stock. `false`: it exists already.
+///
+/// # Errors
+/// If the database fails.
+pub async fn insert(
+    store: &Store,
+    sku: &Sku,
+    actor: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let mut tx = store.begin().await?;
+    let now_ms = now.timestamp_millis();
+    let inserted = sqlx::query(
+        "insert into skus (sku_id, title, price_fen, total, available, locked, sold, \
+         created_at_ms, updated_at_ms) values (?, ?, ?, ?, ?, 0, 0, ?, ?)",
+    )
+    .bind(sku.sku_id.as_str())
+    .bind(&sku.title)
+    .bind(sku.price_fen.fen())
+    .bind(sku.available)
+    .bind(sku.available)
+    .bind(now_ms)
+    .bind(now_ms)
+    .execute(tx.connection())
+    .await;
+    match inserted {
+        Ok(_) => {}
+        Err(error) if is_unique_violation(&error) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    }
+    let movement = Movement {
+        cause: "initial".into(),
+        sku_id: &sku.sku_id,
+        order_id: None,
+        kind: "initial",
+        available: sku.available,
+        locked: 0,
+        detail: "",
+        actor,
+    };
+    stock_ledger::write(&mut tx, &movement, now).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Changes title and price. `false`: there is no such SKU.
+///
+/// # Errors
+/// If the database fails.
+pub async fn update(
+    store: &Store,
+    sku_id: &SkuId,
+    title: &str,
+    price: Fen,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let mut tx = store.begin().await?;
+    let updated =
+        sqlx::query("update skus set title = ?, price_fen = ?, updated_at_ms = ? where sku_id = ?")
+            .bind(title)
+            .bind(price.fen())
+            .bind(now.timestamp_millis())
+            .bind(sku_id.as_str())
+            .execute(tx.connection())
+            .await?;
+    tx.commit().await?;
+    Ok(updated.rows_affected() == 1)
+}
+
+/// A correction of a SKU's total.
+#[derive(Clone, Debug)]
+pub struct Adjustment<'a> {
+    /// Which SKU.
+    pub sku_id: &'a SkuId,
+    /// Pieces that came (positive) or went (negative).
+    pub delta: i64,
+    /// Why.
+    pub reason: &'a str,
+    /// The caller's number: the same number adjusts once.
+    pub request_no: &'a str,
+    /// The key that asked for it.
+    pub actor: &'a str,
+}
+
+/// What came of an adjustment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adjusted {
+    /// The counters moved.
+    Done,
+    /// The same request was done before; nothing moved now.
+    Repeated,
+    /// The number was used for another delta or reason.
+    OtherRequest,
+    /// The total would fall below what is locked and sold, or exceed the limit.
+    OutOfRange,
+}
+
+/// Moves the total and the available pieces of a SKU together.
+///
+/// # Errors
+/// If the database fails.
+pub async fn adjust(
+    store: &Store,
+    adjustment: &Adjustment<'_>,
+    total_max: i64,
+    now: DateTime<Utc>,
+) -> Result<Adjusted, StoreError> {
+    let cause = format!("adjust:{}", crate::hash::sha256_hex(&[adjustment.request_no]));
+    let mut tx = store.begin().await?;
+    let movement = Movement {
+        cause,
+        sku_id: adjustment.sku_id,
+        order_id: None,
+        kind: "adjust",
+        available: adjustment.delta,
+        locked: 0,
+        detail: adjustment.reason,
+        actor: adjustment.actor,
+    };
+    if !stock_ledger::insert(&mut tx, &movement, now).await? {
+        tx.rollback().await?;
+        let same = same_adjustment(store, &movement).await?;
+        return Ok(if same { Adjusted::Repeated } else { Adjusted::OtherRequest });
+    }
+    let moved = sqlx::query(
+        "update skus set total = total + ?, available = available + ?, updated_at_ms = ? \
+         where sku_id = ? and available + ? >= 0 and total + ? <= ?",
+    )
+    .bind(adjustment.delta)
+    .bind(adjustment.delta)
+    .bind(now.timestamp_millis())
+    .bind(adjustment.sku_id.as_str())
+    .bind(adjustment.delta)
+    .bind(adjustment.delta)
+    .bind(total_max)
+    .execute(tx.connection())
+    .await?;
+    if moved.rows_affected() != 1 {
+        tx.rollback().await?;
+        return Ok(Adjusted::OutOfRange);
+    }
+    tx.commit().await?;
+    Ok(Adjusted::Done)
+}
+
+async fn same_adjustment(store: &Store, movement: &Movement<'_>) -> Result<bool, StoreError> {
+    let stored: Option<(i64, String)> = sqlx::query_as(
+        "select available_delta, detail from stock_ledger where sku_id = ? and cause = ?",
+    )
+    .bind(movement.sku_id.as_str())
+    .bind(&movement.cause)
+    .fetch_optional(store.pool())
+    .await?;
+    Ok(stored
+        .is_some_and(|(delta, reason)| delta == movement.available && reason == movement.detail))
+}

@@ -1,0 +1,16 @@
+//! The one integration-test binary: linked once, so that the tests of all modules share a build.
+
+mod alipay_answers;
+mod alipay_calls;
+mod alipay_hostile;
+mod alipay_socket;
+mod alipay_vectors;
+mod api;
+mod decision_properties;
+mod decision_table;
+mod peer_defects;
+mod process;
+mod store_contract;
+mod stories;
+mod support;
+mod tidy;

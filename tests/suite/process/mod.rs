@@ -1,0 +1,13 @@
+//! The binary itself, as its users meet it: started, called, killed, asked to end, and looked at
+//! with its own tools. Everything runs on ports and in a directory of its own.
+
+mod broker_away;
+mod child;
+mod demo;
+mod kill;
+mod load;
+mod serve;
+mod shop;
+mod signals;
+mod start_up;
+mod tools;

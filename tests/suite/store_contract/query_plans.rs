@@ -1,0 +1,107 @@
+//! Every statement of the store finds its rows through an index. The statements are read from the
+//! source, so that one that is added later is looked at as well.
+
+use std::fs;
+use std::path::Path;
+
+use sqlx::AssertSqlSafe;
+
+use super::database::Database;
+
+/// Read the whole of the one table that is small by design: for metrics, and once at start.
+const READS_ALL: [&str; 2] = [
+    "select count(*), min(created_at_ms) from pending_payments",
+    "update pending_payments set leased_by = null, leased_until_ms = 0 where leased_until_ms > 0",
+];
+
+/// What must use which index, by a part of the statement that no other has.
+const INDEXES: [(&str, &str); 8] = [
+    ("select next_query_at_ms from pending_payments", "pending_payments_by_due"),
+    ("update pending_payments set leased_by = ?", "pending_payments_by_due"),
+    ("update pending_payments set check_count", "pending_payments_by_order"),
+    ("from pending_payments where order_id = ?", "pending_payments_by_order"),
+    ("and not exists (select 1 from outbox earlier", "outbox_by_due"),
+    ("select event_id, order_id from outbox", "outbox_by_due"),
+    ("from alarms where resolved_at_ms is null order by", "alarms_by_age"),
+    ("from payments where order_id = ?", "payments_by_order"),
+];
+
+/// The SQL in the string literals of a source file, as the compiler sees it.
+fn statements(source: &str) -> Vec<String> {
+    let code: Vec<_> = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code = code.join("\n");
+    let mut statements = Vec::new();
+    for literal in code.split('"').skip(1).step_by(2) {
+        let lines: Vec<_> = literal.split("\\\n").map(str::trim_start).collect();
+        let statement = lines.concat();
+        let first = statement.split_whitespace().next().unwrap_or_default();
+        if matches!(first, "select" | "update" | "delete") {
+            statements.push(statement);
+        }
+    }
+    statements
+}
+
+fn all_statements() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let files = fs::read_dir(folder).expect("the store's source");
+    // The audit reads whole tables, in the background.
+    let files = files.map(|file| file.expect("a file").path());
+    let files = files.filter(|file| !file.ends_with("audit.rs"));
+    files.flat_map(|file| statements(&fs::read_to_string(file).expect("readable"))).collect()
+}
+
+async fn plan(db: &Database, statement: &str) -> Vec<String> {
+    let explain = format!("explain query plan {statement}");
+    let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(AssertSqlSafe(explain))
+        .fetch_all(&db.raw)
+        .await
+        .unwrap_or_else(|error| panic!("{statement}: {error}"));
+    rows.into_iter().map(|(_, _, _, detail)| detail).collect()
+}
+
+fn is_of_mysql(statement: &str) -> bool {
+    statement.contains("unix_timestamp")
+}
+
+#[test]
+fn the_source_is_read_as_the_compiler_reads_it() {
+    let source = "// \"select no\n\"select a, \\\n        b from t\"; \"x\"; \"delete from t\"";
+    assert_eq!(statements(source), ["select a, b from t", "delete from t"]);
+    assert!(all_statements().len() > 40, "{}", all_statements().len());
+}
+
+#[tokio::test]
+async fn no_statement_scans_a_table() {
+    let db = Database::sqlite().await;
+    let mut scanning = Vec::new();
+    for statement in all_statements().into_iter().filter(|statement| !is_of_mysql(statement)) {
+        let plan = plan(&db, &statement).await;
+        if plan.iter().any(|step| step.starts_with("SCAN") && step != "SCAN CONSTANT ROW") {
+            scanning.push((statement, plan));
+        }
+    }
+    let mut known: Vec<_> = READS_ALL.into();
+    scanning.sort();
+    known.sort_unstable();
+    let scanning_only: Vec<_> = scanning.iter().map(|(statement, _)| statement.as_str()).collect();
+    assert_eq!(scanning_only, known, "{scanning:#?}");
+}
+
+#[tokio::test]
+async fn what_is_asked_all_the_time_uses_the_index_made_for_it() {
+    let db = Database::sqlite().await;
+    let statements = all_statements();
+    let mut otherwise = Vec::new();
+    for (part, index) in INDEXES {
+        let found: Vec<_> = statements.iter().filter(|text| text.contains(part)).collect();
+        assert!(!found.is_empty(), "no statement contains {part}");
+        for statement in found {
+            let plan = plan(&db, statement).await;
+            if !plan.iter().any(|step| step.contains(&format!("INDEX {index} "))) {
+                otherwise.push((statement, index, plan));
+            }
+        }
+    }
+    assert!(otherwise.is_empty(), "{otherwise:#?}");
+}

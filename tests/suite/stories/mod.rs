@@ -1,0 +1,8 @@
+//! Stories: one order's fate from outside, with everything real.
+
+mod broker;
+mod cancel;
+mod notifications;
+mod payment;
+mod placing;
+mod timeout;

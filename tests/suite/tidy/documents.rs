@@ -1,0 +1,105 @@
+//! Documents name everything that they are there to name, and nothing that is gone.
+
+use std::collections::BTreeSet;
+
+use checkback::domain::alarm::AlarmKind;
+
+use super::assert_none;
+use super::source::{Parts, file, files, words};
+
+/// The section of each struct of `src/config`.
+const SECTIONS: [(&str, &str); 8] = [
+    ("Http", "http"),
+    ("ApiKey", "http"),
+    ("Database", "database"),
+    ("Rocketmq", "rocketmq"),
+    ("Timeout", "timeout"),
+    ("OrderClass", "timeout"),
+    ("Alipay", "alipay"),
+    ("Sweep", "sweep"),
+];
+
+/// The first cell of each row of a document's tables, but for headings.
+fn first_cells(path: &str) -> Vec<String> {
+    let text = file(path).text;
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| "));
+    let cells = rows.filter_map(|row| row.split(" |").next());
+    cells.filter(|cell| cell.contains('`')).map(str::to_owned).collect()
+}
+
+/// What stands between backquotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_alarm_has_its_row() {
+    let rows: BTreeSet<_> = first_cells("docs/alarms.md")
+        .iter()
+        .flat_map(|cell| quoted(cell))
+        .map(str::to_owned)
+        .collect();
+    let kinds: BTreeSet<_> = AlarmKind::ALL.iter().map(|kind| kind.as_str().to_owned()).collect();
+    assert_eq!(rows, kinds);
+}
+
+/// The public fields of the configuration's structs, as `section.key`.
+fn configured() -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    for source in files(&["rs"]).iter().filter(|file| file.is_in("src/config/")) {
+        let code = Parts::of(&source.text).code;
+        let mut section = None;
+        for line in code.lines() {
+            let mut found = words(line);
+            match (found.next(), found.next(), found.next()) {
+                (Some("pub"), Some("struct"), Some(name)) => {
+                    section = SECTIONS.iter().find(|(of, _)| *of == name).map(|(_, name)| name);
+                }
+                (Some("pub"), Some(field), _) if line.starts_with("    pub ") => {
+                    let is_field = line.trim_start().starts_with(&format!("pub {field}:"));
+                    keys.extend(section.filter(|_| is_field).map(|name| format!("{name}.{field}")));
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(keys.contains("timeout.pay_window") && keys.contains("http.key_file"), "{keys:?}");
+    keys
+}
+
+/// The keys of the document's rows, as `section.key`: the first word of a row has the section.
+fn documented() -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    for cell in first_cells("docs/configuration.md") {
+        let first = quoted(&cell).next().unwrap_or_default().trim_start_matches('[').to_owned();
+        let section = first.split('.').next().unwrap_or_default().to_owned();
+        for name in quoted(&cell).filter(|name| !name.starts_with('[')) {
+            let key = name.rsplit('.').next().unwrap_or_default();
+            keys.insert(format!("{section}.{key}"));
+        }
+    }
+    keys
+}
+
+#[test]
+fn every_key_of_the_configuration_has_its_row() {
+    let (configured, mut documented) = (configured(), documented());
+    // The list of keys itself is documented as what is in it, and classes by their name.
+    documented.extend(["http.keys", "timeout.class"].map(str::to_owned));
+    let missing = configured.difference(&documented).map(|key| format!("{key} is not documented"));
+    let gone = documented.difference(&configured).map(|key| format!("{key} doesn't exist"));
+    let broken: Vec<_> = missing.chain(gone).collect();
+    assert_none("docs/configuration.md lists the keys", &broken);
+}
+
+#[test]
+fn the_readme_has_its_two_commands() {
+    let text = file("README.md").text;
+    for command in ["cargo run -- demo", "cargo test"] {
+        assert!(text.lines().any(|line| line.trim_start().starts_with(command)), "{command}");
+    }
+    for document in ["ARCHITECTURE.md", "CHANGELOG.md", "docs/configuration.md", "docs/alarms.md"] {
+        assert!(text.contains(document), "{document}");
+        assert!(!file(document).text.is_empty());
+    }
+}
