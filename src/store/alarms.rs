@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Store, StoreError, WriteTx, is_unique_violation, time, time_opt};
+use super::{Store, StoreError, WriteTx, inserted_once, time, time_opt};
 use crate::domain::alarm::{Alarm, AlarmKind};
 
 /// Longest detail that is kept.
@@ -106,14 +106,10 @@ pub async fn raise(
     .bind(now.timestamp_millis())
     .execute(tx.connection())
     .await;
-    match inserted {
-        Ok(_) => Ok(()),
-        Err(error) if is_unique_violation(&error) => {
-            count_up(tx, alarm, now).await?;
-            Ok(())
-        }
-        Err(error) => Err(error.into()),
+    if !inserted_once(inserted)? {
+        count_up(tx, alarm, now).await?;
     }
+    Ok(())
 }
 
 async fn count_up(

@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError, WriteTx, is_unique_violation};
+use super::{Store, StoreError, WriteTx, inserted_once};
 use crate::domain::ids::OrderId;
 
 /// What became of an order's creating transaction.
@@ -35,11 +35,7 @@ pub async fn claim(
         .bind(now.timestamp_millis())
         .execute(tx.connection())
         .await;
-    match inserted {
-        Ok(_) => Ok(true),
-        Err(error) if is_unique_violation(&error) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    inserted_once(inserted)
 }
 
 /// Settles what became of the creating transaction: if it left nothing, a tombstone is written so
@@ -59,17 +55,12 @@ pub async fn settle(
         .bind(now.timestamp_millis())
         .execute(tx.connection())
         .await;
-    match inserted {
-        Ok(_) => {
-            tx.commit().await?;
-            Ok(Outcome::RolledBack)
-        }
-        Err(error) if is_unique_violation(&error) => {
-            tx.rollback().await?;
-            load(store, order_id).await
-        }
-        Err(error) => Err(error.into()),
+    if inserted_once(inserted)? {
+        tx.commit().await?;
+        return Ok(Outcome::RolledBack);
     }
+    tx.rollback().await?;
+    load(store, order_id).await
 }
 
 async fn load(store: &Store, order_id: &OrderId) -> Result<Outcome, StoreError> {

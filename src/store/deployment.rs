@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError, is_unique_violation};
+use super::{Store, StoreError, inserted_once};
 use crate::domain::ids::DeploymentId;
 
 /// Reads the deployment id, or stores `fresh` as such if the database has none yet.
@@ -24,17 +24,12 @@ pub async fn ensure(
             .bind(now.timestamp_millis())
             .execute(tx.connection())
             .await;
-    match inserted {
-        Ok(_) => {
-            tx.commit().await?;
-            Ok(fresh)
-        }
-        Err(error) if is_unique_violation(&error) => {
-            tx.rollback().await?;
-            load(store).await?.ok_or_else(|| StoreError::corrupt("deployment", "slot", "1"))
-        }
-        Err(error) => Err(error.into()),
+    if inserted_once(inserted)? {
+        tx.commit().await?;
+        return Ok(fresh);
     }
+    tx.rollback().await?;
+    load(store).await?.ok_or_else(|| StoreError::corrupt("deployment", "slot", "1"))
 }
 
 /// The stored deployment id.

@@ -1,5 +1,6 @@
 //! What can go wrong with the database, sorted by what the caller can do about it.
 
+use sqlx::any::AnyQueryResult;
 use thiserror::Error;
 
 /// A failure of the database.
@@ -66,8 +67,13 @@ fn is_busy(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether an insert failed because its key is there already.
-#[must_use]
-pub fn is_unique_violation(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(database) if database.is_unique_violation())
+/// What an insert that happens once has to say. `false`: its key was there already.
+pub(super) fn inserted_once(
+    inserted: Result<AnyQueryResult, sqlx::Error>,
+) -> Result<bool, StoreError> {
+    match inserted {
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }

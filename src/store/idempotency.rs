@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError, WriteTx, is_unique_violation};
+use super::{Store, StoreError, WriteTx, inserted_once};
 use crate::domain::ids::OrderId;
 
 /// A key that was used before.
@@ -49,9 +49,5 @@ pub async fn insert(
     .bind(now.timestamp_millis())
     .execute(tx.connection())
     .await;
-    match inserted {
-        Ok(_) => Ok(true),
-        Err(error) if is_unique_violation(&error) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    inserted_once(inserted)
 }

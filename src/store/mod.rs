@@ -30,7 +30,8 @@ mod stock_ledger;
 pub mod stock_locks;
 pub mod sweeps;
 
-pub use error::{StoreError, is_unique_violation};
+pub use error::StoreError;
+use error::inserted_once;
 
 /// Connections at most.
 const CONNECTIONS_MAX: u32 = 16;

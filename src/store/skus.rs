@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use super::stock_ledger::{self, Movement};
-use super::{Store, StoreError, is_unique_violation};
+use super::{Store, StoreError, inserted_once};
 use crate::domain::ids::SkuId;
 use crate::domain::money::Fen;
 use crate::domain::stock::Sku;
@@ -101,10 +101,8 @@ pub async fn insert(
     .bind(now_ms)
     .execute(tx.connection())
     .await;
-    match inserted {
-        Ok(_) => {}
-        Err(error) if is_unique_violation(&error) => return Ok(false),
-        Err(error) => return Err(error.into()),
+    if !inserted_once(inserted)? {
+        return Ok(false);
     }
     let movement = Movement {
         cause: "initial".into(),

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{StoreError, WriteTx, is_unique_violation};
+use super::{StoreError, WriteTx, inserted_once};
 use crate::domain::ids::{OrderId, SkuId};
 
 /// One change of a SKU's counters, as the ledger keeps it.
@@ -52,9 +52,5 @@ pub(super) async fn insert(
     .bind(now.timestamp_millis())
     .execute(tx.connection())
     .await;
-    match inserted {
-        Ok(_) => Ok(true),
-        Err(error) if is_unique_violation(&error) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    inserted_once(inserted)
 }
