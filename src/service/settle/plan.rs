@@ -99,8 +99,12 @@ impl Plan<'_> {
     }
 
     pub(super) fn code_dies_at(&self, number: &OutTradeNo) -> Option<DateTime<Utc>> {
-        let known = self.snapshot.attempts.iter().find(|known| known.out_trade_no == *number);
+        let known = self.attempt(number);
         known.map(|attempt| attempt.code_dies_at)
+    }
+
+    fn attempt(&self, number: &OutTradeNo) -> Option<&Attempt> {
+        self.snapshot.attempts.iter().find(|known| known.out_trade_no == *number)
     }
 
     pub(super) fn looks(&self) -> i64 {
@@ -118,7 +122,7 @@ impl Plan<'_> {
     /// among them.
     pub(super) fn evident_answers(&self) -> Answers {
         let is_live = |number: &OutTradeNo| {
-            let known = self.snapshot.attempts.iter().find(|known| known.out_trade_no == *number);
+            let known = self.attempt(number);
             known.is_some_and(|attempt| attempt.status.is_live())
         };
         let answers = self.answers.as_slice().iter();
