@@ -18,9 +18,12 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 mod config;
+pub(crate) mod engines;
 mod notification;
 
+pub(crate) use config::Broker;
 use config::{config, write_keys};
+use engines::MysqlDatabase;
 pub(crate) use notification::notification;
 
 /// How often the shared broker checks back.
@@ -40,8 +43,11 @@ pub(crate) const SHOP_KEY: &str = "shop-key";
 
 static BROKER: OnceCell<(TempDir, EmbeddedRocketMq)> = OnceCell::const_new();
 
-/// Where the tests' broker is: one for all of them, each test has its own topics.
-async fn shared_broker() -> String {
+/// The tests' broker: one for all of them, each test has its own topics.
+pub(crate) async fn shared_broker() -> Broker {
+    if let Some(namesrv) = engines::apache_namesrv() {
+        return Broker::apache(namesrv);
+    }
     let (_, broker) = BROKER
         .get_or_init(|| async {
             let dir = tempfile::tempdir().expect("a directory for the broker");
@@ -55,7 +61,7 @@ async fn shared_broker() -> String {
             (dir, embedded_rocketmq::start(settings).await.expect("the broker starts"))
         })
         .await;
-    broker.namesrv_address().to_string()
+    Broker::embedded(broker.namesrv_address().to_string())
 }
 
 /// A free port on this machine.
@@ -72,21 +78,28 @@ pub(crate) struct TestApp {
     running: Option<Service>,
     gateway: Option<alipay_simulator::Simulator>,
     finished: bool,
+    database: Option<MysqlDatabase>,
     _dir: TempDir,
 }
 
 impl TestApp {
     /// With the shared broker.
     pub(crate) async fn start() -> Self {
-        Self::start_at(shared_broker().await).await
+        Self::start_on(shared_broker().await).await
     }
 
     /// With nothing where the broker should be.
     pub(crate) async fn start_without_broker() -> Self {
-        Self::start_at("127.0.0.1:1".to_owned()).await
+        Self::start_on(Broker::embedded("127.0.0.1:1".to_owned())).await
     }
 
-    async fn start_at(namesrv: String) -> Self {
+    /// With this broker.
+    pub(crate) async fn start_on(broker: Broker) -> Self {
+        Self::start_with(broker, MysqlDatabase::create().await).await
+    }
+
+    /// With this broker and database; a SQLite file without one.
+    pub(crate) async fn start_with(broker: Broker, database: Option<MysqlDatabase>) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let keys = write_keys(&dir);
         let gateway = alipay_simulator::start(alipay_simulator::Settings {
@@ -101,7 +114,9 @@ impl TestApp {
         .expect("the simulator starts");
         let sockets = HttpSockets::bind(loopback(), None).expect("a free port");
         let base = format!("http://{}", sockets.private_address());
-        let config = config(&dir, keys, &gateway.gateway_url(), namesrv, &base);
+        let sqlite = || format!("sqlite:{}", dir.path().join("test.db").display());
+        let database_url = database.as_ref().map_or_else(sqlite, |database| database.url.clone());
+        let config = config(keys, &gateway.gateway_url(), broker, &database_url, &base);
         config.validate().expect("a valid configuration");
         let clock = Arc::new(ManualClock::default());
         let environment =
@@ -116,6 +131,7 @@ impl TestApp {
             base,
             gateway: Some(gateway),
             finished: false,
+            database,
             _dir: dir,
         };
         app.put_sku("tea", 100, 1_000).await;
@@ -132,6 +148,9 @@ impl TestApp {
         }
         if let Some(gateway) = self.gateway.take() {
             gateway.shutdown().await;
+        }
+        if let Some(database) = self.database.take() {
+            database.remove().await;
         }
     }
 

@@ -1,7 +1,6 @@
 //! A fresh database for one test, and the rows that tests begin with.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use checkback::domain::ids::{OrderId, OutTradeNo, SkuId};
 use checkback::domain::money::Fen;
@@ -16,12 +15,7 @@ use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyPool, AssertSqlSafe};
 use tempfile::TempDir;
 
-/// Names a server on which a database may be made for each test.
-const MYSQL_URL: &str = "CHECKBACK_TEST_MYSQL_URL";
-/// Ids that differ in letter case only must stay apart.
-const CHARACTERS: &str = "character set utf8mb4 collate utf8mb4_bin";
-
-static DATABASES: AtomicU32 = AtomicU32::new(0);
+use crate::support::engines::MysqlDatabase;
 
 /// A migrated database that nobody else uses.
 pub(super) struct Database {
@@ -29,7 +23,7 @@ pub(super) struct Database {
     /// For what the store itself would never do.
     pub(super) raw: AnyPool,
     url: String,
-    name: String,
+    on_server: Option<MysqlDatabase>,
     _folder: Option<TempDir>,
 }
 
@@ -38,35 +32,29 @@ impl Database {
         let folder = tempfile::tempdir().expect("a folder");
         let file: PathBuf = folder.path().join("checkback.db");
         let url = format!("sqlite://{}", file.display());
-        Self::open(url, String::new(), Some(folder)).await
+        Self::open(url, None, Some(folder)).await
     }
 
     /// `None` where no server is named.
     pub(super) async fn mysql() -> Option<Self> {
-        let server = std::env::var(MYSQL_URL).ok()?;
-        let count = DATABASES.fetch_add(1, Ordering::Relaxed);
-        let name = format!("checkback_test_{}_{count}", std::process::id());
-        execute(&server, format!("drop database if exists {name}")).await;
-        execute(&server, format!("create database {name} {CHARACTERS}")).await;
-        let (address, options) = server.split_once('?').unwrap_or((&server, ""));
-        let (host, _) = address.rsplit_once('/').expect("a database in the address");
-        let url = format!("{host}/{name}?{options}");
-        Some(Self::open(url, name, None).await)
+        let database = MysqlDatabase::create().await?;
+        Some(Self::open(database.url.clone(), Some(database), None).await)
     }
 
-    async fn open(url: String, name: String, folder: Option<TempDir>) -> Self {
+    async fn open(url: String, on_server: Option<MysqlDatabase>, folder: Option<TempDir>) -> Self {
         let store = Store::connect(&url).await.expect("a database");
         store.migrate().await.expect("a schema");
         let raw = AnyPoolOptions::new().max_connections(2).connect(&url).await;
-        Self { store, raw: raw.expect("a connection"), url, name, _folder: folder }
+        Self { store, raw: raw.expect("a connection"), url, on_server, _folder: folder }
     }
 
     /// Removes a database on a server; a SQLite file goes with its folder.
     pub(super) async fn remove(self) {
         self.raw.close().await;
         self.store.close().await;
-        let server = std::env::var(MYSQL_URL).expect("a server");
-        execute(&server, format!("drop database {}", self.name)).await;
+        if let Some(database) = self.on_server {
+            database.remove().await;
+        }
     }
 
     /// The same database as another instance of the service opens it.
@@ -126,13 +114,6 @@ impl Database {
         let sku = found.expect("a SKU");
         (sku.available, sku.locked, sku.sold)
     }
-}
-
-async fn execute(url: &str, sql: String) {
-    sqlx::any::install_default_drivers();
-    let server = AnyPoolOptions::new().max_connections(1).connect(url).await.expect("a server");
-    sqlx::query(AssertSqlSafe(sql)).execute(&server).await.expect("executed");
-    server.close().await;
 }
 
 /// Repeats what lost a deadlock or its turn, as the service does.

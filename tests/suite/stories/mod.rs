@@ -2,6 +2,7 @@
 
 mod broker;
 mod cancel;
+mod engines;
 mod notifications;
 mod payment;
 mod placing;

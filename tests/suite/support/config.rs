@@ -10,9 +10,15 @@ use checkback::config::{
 };
 use tempfile::TempDir;
 
+use super::engines::APACHE_CHECK_MAX;
 use super::{CHECK_INTERVAL, FLASH_WINDOW, KEY, OPS_KEY, PAY_WINDOW, SHOP_KEY, loopback};
 
 static NEXT_PREFIX: AtomicU32 = AtomicU32::new(0);
+
+/// Topics and groups of one test on a broker that outlives this process.
+fn fresh_prefix() -> String {
+    format!("t{}x{}-", std::process::id(), NEXT_PREFIX.fetch_add(1, Ordering::Relaxed))
+}
 
 /// The application's private key and the gateway's public key, as files.
 pub(super) fn write_keys(dir: &TempDir) -> (PathBuf, PathBuf) {
@@ -24,12 +30,32 @@ pub(super) fn write_keys(dir: &TempDir) -> (PathBuf, PathBuf) {
     (private, public)
 }
 
+/// The broker of a test.
+pub(crate) struct Broker {
+    pub(crate) mode: RocketmqMode,
+    pub(crate) namesrv: String,
+    pub(crate) check_max: u32,
+}
+
+impl Broker {
+    /// One of this project's own.
+    pub(crate) fn embedded(namesrv: String) -> Self {
+        let check_max = embedded_rocketmq::check_max(PAY_WINDOW, CHECK_INTERVAL);
+        Self { mode: RocketmqMode::Embedded, namesrv, check_max }
+    }
+
+    /// One that `tests/apache/rocketmq` has started.
+    pub(crate) fn apache(namesrv: String) -> Self {
+        Self { mode: RocketmqMode::Cluster, namesrv, check_max: APACHE_CHECK_MAX }
+    }
+}
+
 /// Everything of its own but the broker.
 pub(super) fn config(
-    dir: &TempDir,
     (private_key_file, alipay_public_key_file): (PathBuf, PathBuf),
     gateway_url: &str,
-    namesrv: String,
+    broker: Broker,
+    database_url: &str,
     base: &str,
 ) -> Config {
     let key = |name: &str, key: &str, scopes: &[Scope]| ApiKey {
@@ -51,14 +77,11 @@ pub(super) fn config(
                 key("shop", SHOP_KEY, &[Scope::Orders]),
             ],
         },
-        database: Database {
-            url: Secret::new(format!("sqlite:{}", dir.path().join("test.db").display())),
-            migrate: true,
-        },
+        database: Database { url: Secret::new(database_url), migrate: true },
         rocketmq: Rocketmq {
-            mode: RocketmqMode::Embedded,
-            namesrv,
-            name_prefix: format!("t{}-", NEXT_PREFIX.fetch_add(1, Ordering::Relaxed)),
+            mode: broker.mode,
+            namesrv: broker.namesrv,
+            name_prefix: fresh_prefix(),
             access_key: None,
             secret_key: None,
             secret_key_file: None,
@@ -68,7 +91,7 @@ pub(super) fn config(
             pay_window: PAY_WINDOW,
             check_interval: CHECK_INTERVAL,
             class: [("flash".to_owned(), flash)].into(),
-            broker_check_max: embedded_rocketmq::check_max(PAY_WINDOW, CHECK_INTERVAL),
+            broker_check_max: broker.check_max,
             ..Timeout::default()
         },
         alipay: Alipay {

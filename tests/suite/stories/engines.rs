@@ -1,0 +1,70 @@
+//! What only the engines of production do. Each test starts one of its own; without Apache RocketMQ
+//! or a database server beside the tests there is nothing to run them on.
+
+use serde_json::json;
+
+use crate::support::engines::{ApacheRocketMq, MariaDb, MysqlDatabase};
+use crate::support::{Broker, TestApp, shared_broker, wait_until};
+
+/// A broker that keeps half messages in `RocksDB` drops those it gives up on without a trace.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_timeout_with_half_messages_in_rocksdb() {
+    let settings = ["transRocksDBEnable=true", "transactionCheckMax=2"];
+    let Some(broker) = ApacheRocketMq::start(&settings) else { return };
+    let app = TestApp::start_on(Broker::apache(broker.namesrv())).await;
+    let committed = app.place_flash("committed").await;
+    let (unpaid, paid) = (app.place("unpaid").await, app.place("paid").await);
+    app.fault("notify", "drop").await;
+    let number = app.start_payment(&paid).await;
+    app.wait_for_status(&committed, "cancelled").await;
+    app.buyer_pays(&number).await;
+    app.advance_past_window().await;
+    app.wait_for_status(&unpaid, "cancelled").await;
+    app.wait_for_status(&paid, "paid").await;
+    assert_eq!(app.event(&unpaid, "cancelled").await["actor"], "poll");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_killed_and_comes_back_checks_its_half_messages_again() {
+    let Some(broker) = ApacheRocketMq::start(&[]) else { return };
+    let app = TestApp::start_on(Broker::apache(broker.namesrv())).await;
+    let before = app.place("before").await;
+    broker.stop_broker("KILL");
+    let during = app.place("during").await;
+    assert_eq!(app.order(&during).await["degraded"], true);
+    broker.start_broker();
+    wait_until("orders get half messages again", async || {
+        let (_, order) = app.try_place(&app.app().fresh_id(), "tea", 1).await;
+        order["degraded"] == false
+    })
+    .await;
+    app.advance_past_window().await;
+    app.wait_for_status(&before, "cancelled").await;
+    app.wait_for_status(&during, "cancelled").await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_goes_away_and_comes_back_loses_nothing() {
+    let Some(server) = MariaDb::start(&[]) else { return };
+    let database = MysqlDatabase::create_on(&server.url()).await;
+    let app = TestApp::start_with(shared_broker().await, Some(database)).await;
+    let (unpaid, paid) = (app.place("unpaid").await, app.place("paid").await);
+    let number = app.start_payment(&paid).await;
+    server.stop("KILL");
+    app.buyer_pays(&number).await;
+    let line = json!({ "sku_id": "tea", "quantity": 1 });
+    let body = json!({ "member_id": "m1", "items": [line] });
+    let request = app.post("/v1/orders", &body).header("Idempotency-Key", "away");
+    let refused = request.send().await.expect("an answer");
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("Retry-After"));
+    server.restart();
+    app.advance_past_window().await;
+    app.wait_for_status(&unpaid, "cancelled").await;
+    app.wait_for_status(&paid, "paid").await;
+    wait_until("orders can be placed", async || app.try_place("back", "tea", 1).await.0 == 201)
+        .await;
+    app.finish().await;
+}
