@@ -8,6 +8,7 @@
 //! The broker's asynchronous code is large. It is compiled here only: [`start`] hands its settings
 //! to a thread that owns the runtime, and dependents see nothing but channels.
 
+#![cfg(feature = "broker")]
 #![recursion_limit = "512"]
 
 mod config;

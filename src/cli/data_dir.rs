@@ -7,16 +7,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use super::config_file;
 use crate::alipay::keys;
 use crate::config::Config;
 
 /// Only the owner may read files that hold secrets.
 const SECRET_MODE: u32 = 0o600;
-
-/// The effective configuration in a data directory.
-pub(super) fn config_file(dir: &Path) -> PathBuf {
-    dir.join("checkback.toml")
-}
 
 /// A data directory that belongs to this process as long as this lives. The lock is the operating
 /// system's: it ends with its holder, however that dies.

@@ -1,9 +1,11 @@
 //! The command line.
 
+#[cfg(feature = "broker")]
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
+#[cfg(feature = "broker")]
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -11,8 +13,11 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Config;
 
 mod audit;
+#[cfg(feature = "broker")]
 mod broker;
+#[cfg(feature = "demo")]
 mod data_dir;
+#[cfg(feature = "demo")]
 mod demo;
 mod doctor;
 mod logging;
@@ -31,8 +36,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Everything in one process: RocketMQ, `SQLite`, the Alipay simulator and the service.
+    #[cfg(feature = "demo")]
     Demo(DemoArgs),
     /// The embedded RocketMQ alone.
+    #[cfg(feature = "broker")]
     Broker(BrokerArgs),
     /// The service against the configured RocketMQ, database and gateway.
     Serve(ConfigArgs),
@@ -46,6 +53,7 @@ enum Command {
     Doctor(Target),
 }
 
+#[cfg(feature = "demo")]
 #[derive(Debug, Args)]
 struct DemoArgs {
     /// Where everything is kept.
@@ -74,6 +82,7 @@ struct DemoArgs {
     check_interval: Duration,
 }
 
+#[cfg(feature = "broker")]
 #[derive(Debug, Args)]
 struct BrokerArgs {
     /// Where messages are kept.
@@ -137,7 +146,7 @@ impl Target {
     fn load(&self) -> anyhow::Result<Config> {
         let file = match (&self.config, &self.data_dir) {
             (Some(file), _) => file.clone(),
-            (None, Some(dir)) => data_dir::config_file(dir),
+            (None, Some(dir)) => config_file(dir),
             (None, None) => anyhow::bail!("--config or --data-dir is needed"),
         };
         if !file.exists() {
@@ -150,6 +159,25 @@ impl Target {
     }
 }
 
+/// The effective configuration in the data directory of a demo.
+fn config_file(dir: &Path) -> PathBuf {
+    dir.join("checkback.toml")
+}
+
+impl Command {
+    /// Whether it runs until it is told to stop.
+    fn is_server(&self) -> bool {
+        match self {
+            #[cfg(feature = "demo")]
+            Self::Demo(_) => true,
+            #[cfg(feature = "broker")]
+            Self::Broker(_) => true,
+            Self::Serve(_) => true,
+            Self::Migrate(_) | Self::Sweep(_) | Self::Audit(_) | Self::Doctor(_) => false,
+        }
+    }
+}
+
 impl Cli {
     /// Runs the command. Boxed, so that the binary doesn't compile everything behind it again.
     #[must_use]
@@ -158,12 +186,11 @@ impl Cli {
     }
 
     async fn execute(self) -> ExitCode {
-        logging::init(matches!(
-            self.command,
-            Command::Demo(_) | Command::Broker(_) | Command::Serve(_)
-        ));
+        logging::init(self.command.is_server());
         let result = match self.command {
+            #[cfg(feature = "demo")]
             Command::Demo(args) => demo::run(args).await,
+            #[cfg(feature = "broker")]
             Command::Broker(args) => broker::run(args).await,
             Command::Serve(args) => serve::run(&args.config).await,
             Command::Migrate(target) => serve::migrate(&target).await,

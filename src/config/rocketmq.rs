@@ -36,7 +36,8 @@ pub struct Rocketmq {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RocketmqMode {
-    /// Started by this project (`demo` or `checkback broker`), with the settings it needs.
+    /// Started by this project (`demo` or `checkback broker`), with the settings it needs. A build
+    /// without that broker knows no such.
     Embedded,
     /// An Apache RocketMQ cluster.
     #[default]
@@ -55,6 +56,22 @@ const CALLBACK_THREADS_MIN: usize = 4;
 /// Most callback threads that the client allows.
 const CALLBACK_THREADS_MAX: usize = 448;
 
+/// Whether this build has the embedded broker.
+const HAS_BROKER: bool = cfg!(feature = "broker");
+
+impl RocketmqMode {
+    /// What an embedded broker has needs no comparing. A build without one is made for production,
+    /// where that word would silence the comparison with a broker that may have anything.
+    fn validate(self, has_broker: bool) -> Result<(), ConfigError> {
+        if self == Self::Embedded && !has_broker {
+            let why = "this build has no embedded RocketMQ: set \"cluster\", or build with the \
+                       feature \"broker\"";
+            return Err(ConfigError::invalid("rocketmq.mode", why));
+        }
+        Ok(())
+    }
+}
+
 impl Rocketmq {
     pub(super) fn read_secret_file(&mut self) -> Result<(), ConfigError> {
         if let Some(path) = self.secret_key_file.take() {
@@ -64,6 +81,7 @@ impl Rocketmq {
     }
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        self.mode.validate(HAS_BROKER)?;
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '%' | '|');
         let prefix = &self.name_prefix;
         if prefix.len() > NAME_PREFIX_CHARS_MAX || !prefix.chars().all(allowed) {
@@ -82,5 +100,18 @@ impl Rocketmq {
             return Err(ConfigError::invalid("rocketmq.callback_threads", why));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_the_broker_refuses_to_take_one_for_embedded() {
+        let error = RocketmqMode::Embedded.validate(false).expect_err("no such broker").to_string();
+        assert!(error.starts_with("rocketmq.mode"), "{error}");
+        assert!(RocketmqMode::Embedded.validate(true).is_ok());
+        assert!(RocketmqMode::Cluster.validate(false).is_ok());
     }
 }
