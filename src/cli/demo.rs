@@ -113,6 +113,7 @@ async fn surround(
         },
         database: Database {
             url: Secret::new(format!("sqlite:{}", data_dir.join("checkback.db").display())),
+            url_file: None,
             migrate: true,
         },
         rocketmq: Rocketmq {

@@ -31,7 +31,7 @@ pub struct ApiKey {
     /// Its name, which stands in the history of what it did.
     pub name: String,
     /// The key itself; empty if `key_file` names it.
-    #[serde(default = "no_secret")]
+    #[serde(default = "Secret::none")]
     pub key: Secret,
     /// A file that holds the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,8 +101,4 @@ impl Http {
         }
         Ok(())
     }
-}
-
-fn no_secret() -> Secret {
-    Secret::new("")
 }

@@ -46,8 +46,12 @@ pub struct Config {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Database {
-    /// `sqlite:…` or `mysql://…`.
+    /// `sqlite:…` or `mysql://…`; empty if `url_file` names it.
+    #[serde(default = "Secret::none")]
     pub url: Secret,
+    /// A file that holds the address: it has a password in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url_file: Option<PathBuf>,
     /// Whether the schema is brought up to date at start.
     #[serde(default = "yes")]
     pub migrate: bool,
@@ -63,6 +67,11 @@ impl Secret {
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// No secret yet: a file holds it.
+    fn none() -> Self {
+        Self::new("")
     }
 
     /// The text itself.
@@ -134,6 +143,7 @@ impl Config {
             .and_then(config::Config::try_deserialize)
             .map_err(|error| ConfigError::unreadable(&error))?;
         config.http.read_key_files()?;
+        config.database.read_url_file()?;
         config.rocketmq.read_secret_file()?;
         config.validate()?;
         Ok(config)
@@ -148,11 +158,25 @@ impl Config {
         self.rocketmq.validate()?;
         self.timeout.validate()?;
         self.alipay.validate()?;
-        let url = self.database.url.expose();
+        self.database.validate()?;
+        self.sweep.parse()?;
+        Ok(())
+    }
+}
+
+impl Database {
+    fn read_url_file(&mut self) -> Result<(), ConfigError> {
+        if let Some(path) = self.url_file.take() {
+            self.url = read_secret("database.url_file", &path)?;
+        }
+        Ok(())
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        let url = self.url.expose();
         if !["sqlite:", "mysql:", "mariadb:"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err(ConfigError::invalid("database.url", "must start with sqlite: or mysql:"));
         }
-        self.sweep.parse()?;
         Ok(())
     }
 }

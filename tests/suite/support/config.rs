@@ -77,7 +77,7 @@ pub(super) fn config(
                 key("shop", SHOP_KEY, &[Scope::Orders]),
             ],
         },
-        database: Database { url: Secret::new(database_url), migrate: true },
+        database: Database { url: Secret::new(database_url), url_file: None, migrate: true },
         rocketmq: Rocketmq {
             mode: broker.mode,
             namesrv: broker.namesrv,
