@@ -21,6 +21,7 @@ mod data_dir;
 mod demo;
 mod doctor;
 mod logging;
+mod reload;
 mod serve;
 mod signals;
 mod sweep;

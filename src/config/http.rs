@@ -74,7 +74,8 @@ impl Http {
     pub(super) fn read_key_files(&mut self) -> Result<(), ConfigError> {
         for key in &mut self.keys {
             if let Some(path) = key.key_file.take() {
-                key.key = read_secret("http.keys.key_file", &path)?;
+                let of = format!("http.keys.key_file of {}", key.name);
+                key.key = read_secret(&of, &path)?;
             }
         }
         Ok(())
@@ -91,8 +92,14 @@ impl Http {
             if !named {
                 return invalid("a key's name must have 1 to 64 ASCII characters");
             }
-            if key.key.expose().is_empty() {
-                return invalid(&format!("the key {} has neither key nor key_file", key.name));
+            let secret = key.key.expose();
+            if secret.is_empty() {
+                let why = "is empty: it needs key, or key_file with something in it";
+                return invalid(&format!("the key {} {why}", key.name));
+            }
+            if !secret.chars().all(|c| c.is_ascii_graphic()) {
+                let why = "has characters that no header can carry: visible ASCII only";
+                return invalid(&format!("the key {} {why}", key.name));
             }
             let same = |other: &ApiKey| other.key == key.key || other.name == key.name;
             if self.keys.iter().skip(index + 1).any(same) {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 mod alipay;
+mod exposed;
 mod http;
 mod rocketmq;
 mod sweep;
@@ -142,6 +143,9 @@ impl Config {
             .build()
             .and_then(config::Config::try_deserialize)
             .map_err(|error| ConfigError::unreadable(&error))?;
+        for warning in exposed::secrets(file, &config) {
+            tracing::warn!("{warning}");
+        }
         config.http.read_key_files()?;
         config.database.read_url_file()?;
         config.rocketmq.read_secret_file()?;

@@ -1,10 +1,13 @@
 //! API keys: `Authorization: Bearer <key>`. Everything under `/v1` needs one but the webhook; each
 //! group of routes needs its scope.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use tokio::sync::watch;
 
 use super::HttpState;
 use super::error::ApiError;
@@ -17,21 +20,56 @@ pub struct Caller {
     /// The key's name, which stands in the history.
     pub name: String,
     scopes: Vec<Scope>,
+    key_hash: String,
 }
 
-/// The keys that are valid, known by their hashes only.
-#[derive(Clone, Debug)]
-pub struct Keys(Vec<(String, Caller)>);
+impl Caller {
+    /// Whether its key has this scope.
+    pub(super) fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
+    }
+}
 
-impl Keys {
+/// The keys that are valid at one time, known by their hashes only.
+#[derive(Clone, Debug)]
+pub struct Keys(Vec<Caller>);
+
+/// The keys that are valid now: whoever asks, asks again for each request.
+#[derive(Debug)]
+pub struct KeyRing(watch::Sender<Arc<Keys>>);
+
+impl KeyRing {
     /// The configured keys.
     #[must_use]
     pub fn new(keys: &[ApiKey]) -> Self {
-        let hashed = keys.iter().map(|key| {
-            let caller = Caller { name: key.name.clone(), scopes: key.scopes.clone() };
-            (sha256_hex(&[key.key.expose()]), caller)
+        Self(watch::Sender::new(Arc::new(Keys::new(keys))))
+    }
+
+    /// Those that are valid now.
+    #[must_use]
+    pub fn load(&self) -> Arc<Keys> {
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// Puts others in their place: a key that is left out is refused from now on.
+    pub fn replace(&self, keys: &[ApiKey]) {
+        self.0.send_replace(Arc::new(Keys::new(keys)));
+    }
+
+    /// Tells of every replacement from now on.
+    pub(super) fn watch(&self) -> watch::Receiver<Arc<Keys>> {
+        self.0.subscribe()
+    }
+}
+
+impl Keys {
+    fn new(keys: &[ApiKey]) -> Self {
+        let callers = keys.iter().map(|key| Caller {
+            name: key.name.clone(),
+            scopes: key.scopes.clone(),
+            key_hash: sha256_hex(&[key.key.expose()]),
         });
-        Self(hashed.collect())
+        Self(callers.collect())
     }
 
     /// The refusal of a request under `/v1` without a valid key, for paths that have no route.
@@ -41,10 +79,16 @@ impl Keys {
         (request.uri().path().starts_with("/v1/") && !known).then(unauthorized)
     }
 
+    /// Whether the key that somebody came with would still be let in for this.
+    pub(super) fn admit(&self, earlier: &Caller, scope: Scope) -> bool {
+        let today = self.0.iter().find(|caller| caller.key_hash == earlier.key_hash);
+        today.is_some_and(|caller| caller.name == earlier.name && caller.may(scope))
+    }
+
     /// Hashes are compared, so that the time it takes says nothing about a key.
-    fn find(&self, key: &str) -> Option<&Caller> {
+    pub(super) fn find(&self, key: &str) -> Option<&Caller> {
         let hash = sha256_hex(&[key]);
-        self.0.iter().find(|(known, _)| *known == hash).map(|(_, caller)| caller)
+        self.0.iter().find(|caller| caller.key_hash == hash)
     }
 }
 
@@ -57,7 +101,8 @@ pub async fn require_key(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let caller = bearer(request.headers()).and_then(|key| state.keys.find(key));
+    let keys = state.keys.load();
+    let caller = bearer(request.headers()).and_then(|key| keys.find(key));
     let Some(caller) = caller else { return Err(unauthorized()) };
     request.extensions_mut().insert(caller.clone());
     Ok(next.run(request).await)
@@ -73,7 +118,7 @@ pub async fn require_scope(
     next: Next,
 ) -> Result<Response, ApiError> {
     let caller = request.extensions().get::<Caller>();
-    if caller.is_some_and(|caller| caller.scopes.contains(&scope)) {
+    if caller.is_some_and(|caller| caller.may(scope)) {
         return Ok(next.run(request).await);
     }
     let detail = format!("this key lacks the scope {}", scope.as_str());

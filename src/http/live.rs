@@ -12,14 +12,16 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::{self, Stream};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::HttpState;
+use super::auth::{Caller, Keys};
 use super::cashier::BuyerView;
 use super::error::ApiError;
 use crate::app::App;
+use crate::config::Scope;
 use crate::domain::ids::OrderId;
 use crate::domain::order::OrderStatus;
 use crate::service::order_view::OrderView;
@@ -71,8 +73,12 @@ pub(super) struct Snapshot {
 pub(super) async fn order_stream(
     state: &HttpState,
     order_id: OrderId,
+    caller: Caller,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>, ApiError> {
-    open(state, order_id, Audience::Storefront).await
+    let mut keys = state.keys.watch();
+    // They may have been replaced since the caller was let in.
+    keys.mark_changed();
+    open(state, order_id, Audience::Storefront, Some(Admission { keys, caller })).await
 }
 
 /// Sends what the buyer's cashier page shows.
@@ -83,13 +89,14 @@ pub(super) async fn buyer_stream(
     state: &HttpState,
     order_id: OrderId,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>, ApiError> {
-    open(state, order_id, Audience::Buyer).await
+    open(state, order_id, Audience::Buyer, None).await
 }
 
 async fn open(
     state: &HttpState,
     order_id: OrderId,
     audience: Audience,
+    admission: Option<Admission>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>, ApiError> {
     let permit = STREAMS.try_acquire().map_err(|_| {
         ApiError::unavailable("too_many_streams", "too many streams are open, try again")
@@ -104,6 +111,7 @@ async fn open(
         order_id,
         audience,
         changes,
+        admission,
         stop: state.stop.clone(),
         first: Some(first),
         sent: Value::Null,
@@ -155,12 +163,31 @@ fn is_last(status: OrderStatus) -> bool {
     }
 }
 
+/// The key that a stream was opened with; buyers need none.
+struct Admission {
+    keys: watch::Receiver<Arc<Keys>>,
+    caller: Caller,
+}
+
+impl Admission {
+    /// Returns when the key isn't valid any more.
+    async fn ended(&mut self) {
+        while self.keys.changed().await.is_ok() {
+            if !self.keys.borrow_and_update().admit(&self.caller, Scope::Orders) {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+}
+
 /// One open stream.
 struct Watch {
     app: Arc<App>,
     order_id: OrderId,
     audience: Audience,
     changes: Receiver<OrderId>,
+    admission: Option<Admission>,
     stop: CancellationToken,
     items: Vec<Item>,
     first: Option<Snapshot>,
@@ -194,12 +221,14 @@ impl Watch {
         None
     }
 
-    /// Waits until the order may look different. `false`: the service drains.
+    /// Waits until the order may look different. `false`: the service drains, or the key that the
+    /// stream was opened with is gone.
     async fn wait(&mut self) -> bool {
         let pause = pause(self.app.now(), self.turns_at);
         tokio::select! {
             biased;
             () = self.stop.cancelled() => return false,
+            () = ended(self.admission.as_mut()) => return false,
             () = announced(&mut self.changes, &self.order_id) => {}
             () = sleep(pause) => {}
         }
@@ -224,6 +253,13 @@ impl Watch {
         let event = Event::default().event(EVENT).data(message(self.audience, &state, now));
         self.sent = state;
         Some(event)
+    }
+}
+
+async fn ended(admission: Option<&mut Admission>) {
+    match admission {
+        Some(admission) => admission.ended().await,
+        None => std::future::pending().await,
     }
 }
 

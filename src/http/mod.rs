@@ -57,7 +57,7 @@ pub struct HttpState {
     pub tasks: TaskTracker,
     /// How buyers reach the cashier, without a slash at the end.
     pub public_url: Arc<str>,
-    keys: Arc<auth::Keys>,
+    keys: Arc<auth::KeyRing>,
     placing: Arc<Semaphore>,
 }
 
@@ -82,10 +82,10 @@ impl HttpState {
         app: Arc<App>,
         half_messages: Arc<TransactionProducer>,
         public_url: &str,
+        keys: Arc<auth::KeyRing>,
         stop: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
-        let keys = Arc::new(auth::Keys::new(&app.config.http.keys));
         let placing = Arc::new(Semaphore::new(PLACING_MAX));
         let public_url = public_url.trim_end_matches('/').into();
         Self { app, half_messages, stop, tasks, public_url, keys, placing }
@@ -149,13 +149,13 @@ fn method_label(method: &Method) -> String {
 
 /// Under `/v1` nobody without a key learns what exists.
 async fn no_such_route(State(state): State<HttpState>, request: Request) -> ApiError {
-    state.keys.refuse_unknown(&request).unwrap_or_else(|| ApiError::not_found("page"))
+    state.keys.load().refuse_unknown(&request).unwrap_or_else(|| ApiError::not_found("page"))
 }
 
 async fn no_such_method(State(state): State<HttpState>, request: Request) -> ApiError {
     let detail = "this path has no such method";
     let wrong_method = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
-    state.keys.refuse_unknown(&request).unwrap_or(wrong_method)
+    state.keys.load().refuse_unknown(&request).unwrap_or(wrong_method)
 }
 
 /// Refusals by the libraries below become problem details, too.

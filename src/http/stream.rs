@@ -1,11 +1,13 @@
 //! Live state of an order for storefronts.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::HttpState;
+use super::auth::Caller;
 use super::error::{ApiError, Problem};
 use super::input::OrderPath;
 use super::live;
@@ -25,7 +27,8 @@ pub(super) fn router() -> OpenApiRouter<HttpState> {
 )]
 async fn stream(
     State(state): State<HttpState>,
+    Extension(caller): Extension<Caller>,
     OrderPath(id): OrderPath,
 ) -> Result<impl IntoResponse, ApiError> {
-    live::order_stream(&state, id).await
+    live::order_stream(&state, id, caller).await
 }

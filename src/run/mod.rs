@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::App;
 use crate::config::Config;
 use crate::fallback_task;
+use crate::http::auth::KeyRing;
 use crate::http::{self, HttpState};
 use crate::listener::OrderListener;
 use crate::service::age_alarms::raise_age_alarms;
@@ -45,6 +46,8 @@ pub struct Service {
     pub app: Arc<App>,
     /// Where storefronts, operators and monitoring find it.
     pub http_address: SocketAddr,
+    /// The API keys that are valid now.
+    pub keys: Arc<KeyRing>,
     messaging: Messaging,
     stop: CancellationToken,
     background: JoinSet<&'static str>,
@@ -93,15 +96,17 @@ impl Service {
         }
         let requests = TaskTracker::new();
         let http_address = sockets.private_address();
+        let keys = Arc::new(KeyRing::new(&app.config.http.keys));
         let state = HttpState::new(
             Arc::clone(&app),
             Arc::clone(&messaging.half_messages),
             &sockets.public_url(&app.config.http),
+            Arc::clone(&keys),
             stop.clone(),
             requests.clone(),
         );
         serve_http(sockets, &state, &stop, &mut background)?;
-        Ok(Self { app, http_address, messaging, stop, background, requests })
+        Ok(Self { app, http_address, keys, messaging, stop, background, requests })
     }
 
     /// Waits until a task ends that should never end, and names it.

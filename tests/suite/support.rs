@@ -21,8 +21,8 @@ mod config;
 pub(crate) mod engines;
 mod notification;
 
-pub(crate) use config::Broker;
-use config::{config, write_keys};
+use config::config;
+pub(crate) use config::{Broker, fresh_prefix, write_keys};
 use engines::MysqlDatabase;
 pub(crate) use notification::notification;
 

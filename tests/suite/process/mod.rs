@@ -4,6 +4,8 @@
 mod broker_away;
 mod child;
 mod demo;
+mod fleet;
+mod keys;
 mod kill;
 mod load;
 mod serve;

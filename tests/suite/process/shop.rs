@@ -36,6 +36,7 @@ pub(super) struct Shop {
     client: Client,
     base: String,
     simulator: String,
+    key: String,
 }
 
 impl Shop {
@@ -45,11 +46,17 @@ impl Shop {
             client: client.expect("a client"),
             base: format!("http://{http}"),
             simulator: format!("http://{simulator}"),
+            key: KEY.to_owned(),
         }
     }
 
+    /// The same with another key.
+    pub(super) fn with_key(self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self }
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.base)).bearer_auth(KEY)
+        self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key)
     }
 
     /// Whether the HTTP port is open and says that it can be used.

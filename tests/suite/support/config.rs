@@ -16,12 +16,12 @@ use super::{CHECK_INTERVAL, FLASH_WINDOW, KEY, OPS_KEY, PAY_WINDOW, SHOP_KEY, lo
 static NEXT_PREFIX: AtomicU32 = AtomicU32::new(0);
 
 /// Topics and groups of one test on a broker that outlives this process.
-fn fresh_prefix() -> String {
+pub(crate) fn fresh_prefix() -> String {
     format!("t{}x{}-", std::process::id(), NEXT_PREFIX.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The application's private key and the gateway's public key, as files.
-pub(super) fn write_keys(dir: &TempDir) -> (PathBuf, PathBuf) {
+pub(crate) fn write_keys(dir: &TempDir) -> (PathBuf, PathBuf) {
     let private = dir.path().join("app.pem");
     let public = dir.path().join("gateway.pem");
     std::fs::write(&private, alipay_simulator::development_keys::APP_PRIVATE_KEY).expect("a file");
