@@ -44,6 +44,9 @@ pub struct App {
     pub gateway_answered: Arc<AtomicBool>,
     /// Whether this machine's clock agrees with the database's: if not, nothing is cancelled here.
     pub clock_trusted: AtomicBool,
+    /// Whether the brokers hold half messages for as long as orders need them: if not, new orders
+    /// go without one.
+    pub half_messages_fit: AtomicBool,
 }
 
 impl App {
@@ -97,6 +100,12 @@ impl App {
     #[must_use]
     pub fn gateway_answers(&self) -> bool {
         self.gateway_answered.load(Ordering::Relaxed)
+    }
+
+    /// Whether new orders may have half messages: not with a broker that gives them up too early.
+    #[must_use]
+    pub fn half_messages_fit(&self) -> bool {
+        self.half_messages_fit.load(Ordering::Relaxed)
     }
 
     /// Whether this instance may cancel: not with a clock that is off.

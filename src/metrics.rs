@@ -45,6 +45,10 @@ label!(
     EffectLabel { effect }
 );
 label!(
+    /// Whose half message it was: of a `waiting` order, an `ended` one, or of `none`.
+    GivenUpLabel { order }
+);
+label!(
     /// A kind of alarm.
     KindLabel { kind }
 );
@@ -72,6 +76,12 @@ pub struct Metrics {
     pub events_published: Counter,
     /// HTTP answers.
     pub http_answers: Family<RouteLabel, Counter>,
+    /// Half messages of ours that the broker gave up on.
+    pub half_messages_given_up: Family<GivenUpLabel, Counter>,
+    /// 1 if given-up half messages are watched for.
+    pub given_up_watched: Gauge,
+    /// 1 if every broker told its settings at the last look; else the configured ones are assumed.
+    pub broker_settings_verified: Gauge,
     /// Rows of the pending table; set when scraped.
     pub pending_rows: Gauge,
     /// Rows of the pending table whose time has come; set when scraped.
@@ -111,6 +121,9 @@ impl Metrics {
             notifications: Family::default(),
             events_published: Counter::default(),
             http_answers: Family::default(),
+            half_messages_given_up: Family::default(),
+            given_up_watched: Gauge::default(),
+            broker_settings_verified: Gauge::default(),
             pending_rows: Gauge::default(),
             pending_due: Gauge::default(),
             pending_oldest: Gauge::default(),
@@ -119,6 +132,7 @@ impl Metrics {
         };
         metrics.register_flow();
         metrics.register_backlog();
+        metrics.register_broker();
         metrics
     }
 
@@ -162,6 +176,26 @@ impl Metrics {
         let unpublished = self.outbox_unpublished.clone();
         registry.register("outbox_unpublished", "Events that wait", unpublished);
         registry.register("alarms_open", "Open alarms by kind", self.alarms_open.clone());
+    }
+
+    fn register_broker(&mut self) {
+        let registry = &mut self.registry;
+        let given_up = self.half_messages_given_up.clone();
+        registry.register(
+            "half_messages_given_up",
+            "Half messages given up by the broker",
+            given_up,
+        );
+        let watched = self.given_up_watched.clone();
+        registry.register("given_up_watched", "1: given-up half messages are watched for", watched);
+        let verified = self.broker_settings_verified.clone();
+        let help = "1: every broker told its settings; 0: the configured ones are assumed";
+        registry.register("broker_settings_verified", help, verified);
+    }
+
+    /// Counts a half message that the broker gave up on.
+    pub fn given_up(&self, order: &str) {
+        self.half_messages_given_up.get_or_create(&GivenUpLabel { order: order.into() }).inc();
     }
 
     /// Counts a gateway call.

@@ -117,7 +117,7 @@ async fn surround(
             migrate: true,
         },
         rocketmq: Rocketmq {
-            mode: RocketmqMode::Embedded,
+            mode: if broker.is_some() { RocketmqMode::Embedded } else { RocketmqMode::Cluster },
             namesrv,
             name_prefix: String::new(),
             access_key: None,

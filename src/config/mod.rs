@@ -18,7 +18,7 @@ pub use alipay::Alipay;
 pub use http::{ApiKey, Http, Scope};
 pub use rocketmq::{Rocketmq, RocketmqMode};
 pub use sweep::Sweep;
-pub use timeout::{OrderClass, Timeout};
+pub use timeout::{OnClockMismatch, OrderClass, Timeout};
 
 /// Prefix of environment variables that override a key.
 const ENV_PREFIX: &str = "CHECKBACK";

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
+use crate::domain::broker_clock::{Needed, SPARE_ROUNDS, rounds};
 use crate::domain::order::{Engine, HalfMessageMeaning};
 
 /// Payment windows and how they are driven.
@@ -30,11 +31,25 @@ pub struct Timeout {
     pub max_checks: Option<u32>,
     /// After this many checks the broker gives a half message up (`transactionCheckMax`).
     pub broker_check_max: u32,
+    /// What to do when a broker's settings do not fit these.
+    pub on_clock_mismatch: OnClockMismatch,
     /// Time past due after which an order that can't be ended opens an alarm.
     #[serde(with = "humantime_serde")]
     pub overdue_alarm_after: Duration,
     /// Windows and engines of order classes.
     pub class: BTreeMap<String, OrderClass>,
+}
+
+/// What to do at start when a broker's settings do not fit the windows. Later it is an alarm, and
+/// new orders go without a half message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnClockMismatch {
+    /// Do not start.
+    #[default]
+    Refuse,
+    /// Start; new orders go without a half message, and the light poll ends them.
+    Degrade,
 }
 
 /// What differs for a class of orders.
@@ -59,6 +74,7 @@ impl Default for Timeout {
             check_interval: Duration::from_secs(30),
             max_checks: None,
             broker_check_max: 15,
+            on_clock_mismatch: OnClockMismatch::Refuse,
             overdue_alarm_after: Duration::from_mins(5),
             class: BTreeMap::new(),
         }
@@ -73,8 +89,6 @@ const PAY_WINDOW_MAX: Duration = Duration::from_hours(72);
 const GRACE_MAX: Duration = Duration::from_hours(1);
 /// Shortest check interval.
 const CHECK_INTERVAL_MIN: Duration = Duration::from_millis(100);
-/// Rounds that the broker must hold a half message for beyond the window.
-const SPARE_ROUNDS: u32 = 3;
 /// Longest name of a class.
 const CLASS_CHARS_MAX: usize = 32;
 
@@ -92,6 +106,19 @@ impl Timeout {
     pub fn max_checks(&self) -> u32 {
         let longest = self.windows().max().unwrap_or(self.pay_window);
         self.max_checks.unwrap_or_else(|| rounds(longest + self.grace, self.check_interval))
+    }
+
+    /// What every broker must have for these windows.
+    #[must_use]
+    pub fn needed_of_brokers(&self) -> Needed {
+        Needed {
+            shortest_window: self.windows().min().unwrap_or(self.pay_window),
+            longest_window: self.windows().max().unwrap_or(self.pay_window),
+            grace: self.grace,
+            check_interval: self.check_interval,
+            max_checks: self.max_checks(),
+            broker_check_max: self.broker_check_max,
+        }
     }
 
     fn windows(&self) -> impl Iterator<Item = Duration> {
@@ -143,11 +170,6 @@ impl Timeout {
         }
         Ok(())
     }
-}
-
-fn rounds(window: Duration, interval: Duration) -> u32 {
-    let rounds = window.as_millis().div_ceil(interval.as_millis().max(1));
-    u32::try_from(rounds).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

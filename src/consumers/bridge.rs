@@ -40,6 +40,8 @@ pub struct Delivery {
     pub reconsume_times: u32,
     /// The sender's id of the message: the same for every delivery of one send.
     pub message_id: String,
+    /// Where a half message that the broker gave up on was to go; topic without prefix.
+    pub real_topic: Option<String>,
 }
 
 /// A handler's answer.
@@ -74,16 +76,35 @@ impl Consumer {
         topic: &str,
         handler: Handler,
     ) -> Result<Self, StartError> {
-        let plan = Plan {
-            runtime: Arc::clone(runtime),
-            group: runtime.name(group),
-            topic: runtime.name(topic),
-            handler,
-        };
+        Self::start_on(runtime, group, runtime.name(topic), handler).await
+    }
+
+    /// The same on a topic of the broker's own, which has no prefix.
+    ///
+    /// # Errors
+    /// When the client refuses the group, or its start fails.
+    pub async fn start_on_system_topic(
+        runtime: &Arc<MessagingRuntime>,
+        group: &str,
+        topic: &str,
+        handler: Handler,
+    ) -> Result<Self, StartError> {
+        Self::start_on(runtime, group, topic.to_owned(), handler).await
+    }
+
+    async fn start_on(
+        runtime: &Arc<MessagingRuntime>,
+        group: &str,
+        topic: String,
+        handler: Handler,
+    ) -> Result<Self, StartError> {
+        let runtime = Arc::clone(runtime);
+        let plan = Plan { group: runtime.name(group), topic, handler, runtime };
         let group = plan.group.clone();
         let client = Arc::new(Mutex::new(plan.start().await?));
-        runtime.watch(&plan.topic);
-        let renewal = tokio::spawn(renew(runtime.recoveries(), Arc::clone(&client), plan));
+        plan.runtime.watch(&plan.topic);
+        let recoveries = plan.runtime.recoveries();
+        let renewal = tokio::spawn(renew(recoveries, Arc::clone(&client), plan));
         Ok(Self { group, client, renewal: renewal.abort_handle() })
     }
 
@@ -161,14 +182,17 @@ async fn stop(group: &str, consumer: &mut DefaultMQPushConsumer) {
 
 fn delivery(message: &MessageExt, prefix: &str) -> Delivery {
     let property = |name: &'static str| message.property_ref(&name.into()).map(ToString::to_string);
+    let plain = |topic: &str| topic.strip_prefix(prefix).map(str::to_owned);
     let topic = message.topic().as_str();
     Delivery {
-        topic: topic.strip_prefix(prefix).unwrap_or(topic).to_owned(),
+        topic: plain(topic).unwrap_or_else(|| topic.to_owned()),
         tag: property(MessageConst::PROPERTY_TAGS).unwrap_or_default(),
         key: property(MessageConst::PROPERTY_KEYS).unwrap_or_default(),
         body: message.body().map(|body| body.to_vec()).unwrap_or_default(),
         reconsume_times: u32::try_from(message.reconsume_times()).unwrap_or(0),
         message_id: property(MessageConst::PROPERTY_UNIQ_CLIENT_MESSAGE_ID_KEYIDX)
             .unwrap_or_else(|| message.msg_id().to_string()),
+        // Without our prefix it isn't ours.
+        real_topic: property(MessageConst::PROPERTY_REAL_TOPIC).and_then(|topic| plain(&topic)),
     }
 }

@@ -3,3 +3,4 @@
 
 pub mod bridge;
 pub mod cancel_order;
+pub mod given_up;

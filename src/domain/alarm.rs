@@ -86,6 +86,12 @@ alarm_kinds! {
     UnknownMessageVersion = "unknown_message_version", Warning;
     /// A pending order's check count reached the broker's maximum; the subject is the order id.
     CheckCountAtMaximum = "check_count_at_maximum", Warning;
+    /// The broker gave up on an order's half message; the subject is the order id, or `others`.
+    HalfMessageGivenUp = "half_message_given_up", Warning;
+    /// A broker's settings do not fit the payment windows; the subject is `brokers`.
+    ClockMismatch = "clock_mismatch", Critical;
+    /// A topic has another message type than needed; the subject is its name.
+    TopicWrongType = "topic_wrong_type", Critical;
     /// An event can't be published for long; the subject is its id.
     OutboxStuck = "outbox_stuck", Warning;
     /// This instance's clock is off the database's; the subject is `clock`.

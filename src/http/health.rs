@@ -28,6 +28,7 @@ struct Readiness {
     broker: &'static str,
     gateway: &'static str,
     clock: &'static str,
+    broker_settings: &'static str,
 }
 
 async fn readyz(State(state): State<HttpState>) -> Response {
@@ -36,10 +37,11 @@ async fn readyz(State(state): State<HttpState>) -> Response {
     let broker = state.half_messages.reachable();
     let gateway = state.app.gateway_answers();
     let clock = state.app.may_cancel();
+    let broker_settings = state.app.half_messages_fit();
     let (code, status) = match (database, draining) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "no_database"),
         (true, true) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-        (true, false) if broker && gateway && clock => (StatusCode::OK, "ok"),
+        (true, false) if broker && gateway && clock && broker_settings => (StatusCode::OK, "ok"),
         (true, false) => (StatusCode::OK, "degraded"),
     };
     let body = Readiness {
@@ -48,6 +50,7 @@ async fn readyz(State(state): State<HttpState>) -> Response {
         broker: word(broker),
         gateway: word(gateway),
         clock: word(clock),
+        broker_settings: word(broker_settings),
     };
     (code, Json(body)).into_response()
 }

@@ -1,8 +1,8 @@
 //! The producers: half messages with their transaction listener, and plain messages.
 //!
 //! It knows topics, groups and bytes, not orders: the listener is a parameter. The client's crates
-//! are named only here, in `producer/{callback,renewal,runtime,admin}.rs` and in
-//! `consumers/bridge.rs`.
+//! are named only here, in `producer/{callback,renewal,runtime}.rs`, in
+//! `producer/admin/` and in `consumers/bridge.rs`.
 //!
 //! `send_message_in_transaction` answers `Ok` with *Rollback* when the broker says anything but
 //! `SEND_OK`, and *Unknown* when the listener never ran (the client's

@@ -1,34 +1,39 @@
 //! Everything that talks to the broker, started and stopped together. Nothing here needs the
 //! broker to be there: topics are made, and consumers started, as soon as it is.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::config::Rocketmq;
-use crate::consumers::bridge::Consumer;
-use crate::consumers::cancel_order;
+use crate::config::{OnClockMismatch, Rocketmq};
+use crate::consumers::{cancel_order, given_up};
 use crate::domain::event::ORDER_EVENTS_TOPIC;
 use crate::domain::timeout_message::ORDER_TIMEOUT_TOPIC;
 use crate::listener::OrderListener;
 use crate::producer::admin::{Admin, TopicType};
 use crate::producer::rocketmq::{EventProducer, TransactionProducer};
 use crate::producer::runtime::{BrokerSettings, MessagingRuntime};
+use crate::service::watch_broker::BrokerWatch;
+
+use super::starters::{CancelOrders, Consumers, GivenUps};
 
 /// Producer group of half messages.
 const TIMEOUT_PRODUCER_GROUP: &str = "checkback-order-timeout-producer";
 /// Producer group of everything else.
 const PRODUCER_GROUP: &str = "checkback-producer";
-/// Pause between two tries to reach the broker.
-const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-
 /// The topics that the service uses, with their types.
 #[must_use]
 pub fn topics() -> [(&'static str, TopicType); 2] {
     [(ORDER_TIMEOUT_TOPIC, TopicType::Transaction), (ORDER_EVENTS_TOPIC, TopicType::Normal)]
+}
+
+/// The consumer groups that the service joins.
+#[must_use]
+pub fn groups() -> [&'static str; 2] {
+    [cancel_order::GROUP, given_up::GROUP]
 }
 
 /// The broker as the client wants to know it.
@@ -48,7 +53,8 @@ pub(super) struct Messaging {
     admin: Arc<Admin>,
     pub half_messages: Arc<TransactionProducer>,
     pub events: Arc<EventProducer>,
-    consumers: Arc<Mutex<Vec<Consumer>>>,
+    pub watch: Arc<BrokerWatch>,
+    consumers: Arc<Consumers>,
 }
 
 impl Messaging {
@@ -59,7 +65,12 @@ impl Messaging {
         let settings = broker_settings(&app.config.rocketmq);
         let runtime = Arc::new(MessagingRuntime::start(settings).context("RocketMQ's client")?);
         let admin = Arc::new(Admin::new(&runtime));
-        if let Err(error) = ensure_topics(&admin).await {
+        let watch = Arc::new(BrokerWatch::new(app, &admin));
+        if let Err(error) = compare_clocks(app, &watch).await {
+            runtime.shutdown().await;
+            return Err(error);
+        }
+        if let Err(error) = admin.prepare(&topics(), &[]).await {
             tracing::warn!(%error, "topics can't be made yet");
         }
         let topics = [ORDER_TIMEOUT_TOPIC];
@@ -71,23 +82,36 @@ impl Messaging {
             admin,
             half_messages: Arc::new(half_messages),
             events: Arc::new(events),
+            watch,
             consumers: Arc::default(),
         })
     }
 
-    pub(super) fn consumer_starter(&self, app: Arc<App>) -> ConsumerStarter {
-        ConsumerStarter {
-            app,
-            runtime: Arc::clone(&self.runtime),
-            admin: Arc::clone(&self.admin),
-            consumers: Arc::clone(&self.consumers),
-        }
+    /// Starts consumers as soon as their topics exist.
+    pub(super) fn spawn_starters(
+        &self,
+        app: &Arc<App>,
+        stop: &CancellationToken,
+        background: &mut JoinSet<&'static str>,
+    ) {
+        let (runtime, admin) = (&self.runtime, &self.admin);
+        let starter = CancelOrders::new(app, runtime, admin, &self.consumers);
+        let (watch, s) = (Arc::clone(&self.watch), stop.clone());
+        background.spawn(async move {
+            starter.run(watch, s).await;
+            "the consumers"
+        });
+        let starter = GivenUps::new(app, runtime, admin, &self.consumers);
+        let s = stop.clone();
+        background.spawn(async move {
+            starter.run(s).await;
+            "the watch for given-up half messages"
+        });
     }
 
     /// Consumers finish the message that they have.
     pub(super) async fn stop_consumers(&self) {
-        let consumers = std::mem::take(&mut *lock(&self.consumers));
-        futures_util::future::join_all(consumers.iter().map(Consumer::shutdown)).await;
+        self.consumers.stop().await;
     }
 
     pub(super) async fn shutdown(&self) {
@@ -96,50 +120,21 @@ impl Messaging {
     }
 }
 
-/// Starts consumers once their topics exist: a group that starts before its topic gets its first
-/// message late.
-pub(super) struct ConsumerStarter {
-    app: Arc<App>,
-    runtime: Arc<MessagingRuntime>,
-    admin: Arc<Admin>,
-    consumers: Arc<Mutex<Vec<Consumer>>>,
-}
-
-impl ConsumerStarter {
-    /// Tries until it works, then waits for the end.
-    pub(super) async fn run(self, stop: CancellationToken) {
-        loop {
-            match self.start().await {
-                Ok(consumer) => {
-                    lock(&self.consumers).push(consumer);
-                    stop.cancelled().await;
-                    return;
-                }
-                Err(error) => tracing::debug!(%error, "consumers wait for the broker"),
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(RETRY_INTERVAL) => {}
-            }
-        }
+/// Refuses to start with brokers that would not hold half messages for long enough. Brokers that
+/// are away, or don't tell, are taken to be as configured.
+async fn compare_clocks(app: &App, watch: &BrokerWatch) -> anyhow::Result<()> {
+    let refuse = app.config.timeout.on_clock_mismatch == OnClockMismatch::Refuse;
+    if !refuse {
+        watch.watch().await.context("the database fails")?;
+        return Ok(());
     }
-
-    async fn start(&self) -> anyhow::Result<Consumer> {
-        ensure_topics(&self.admin).await?;
-        self.admin.ensure_group(cancel_order::GROUP).await?;
-        let handler = cancel_order::handler(Arc::clone(&self.app));
-        let group = cancel_order::GROUP;
-        Ok(Consumer::start(&self.runtime, group, ORDER_TIMEOUT_TOPIC, handler).await?)
+    let look = watch.look().await;
+    if look.mismatches.is_empty() {
+        return Ok(());
     }
-}
-
-async fn ensure_topics(admin: &Admin) -> anyhow::Result<()> {
-    for (topic, topic_type) in topics() {
-        admin.ensure_topic(topic, topic_type).await?;
-    }
-    Ok(())
-}
-
-fn lock(consumers: &Mutex<Vec<Consumer>>) -> std::sync::MutexGuard<'_, Vec<Consumer>> {
-    consumers.lock().unwrap_or_else(PoisonError::into_inner)
+    anyhow::bail!(
+        "the broker's settings don't fit the payment windows (timeout.on_clock_mismatch = \
+         \"degrade\" starts all the same, and orders go without half messages): {}",
+        look.mismatches.join(". ")
+    )
 }

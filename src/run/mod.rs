@@ -18,24 +18,27 @@ use crate::http::auth::KeyRing;
 use crate::http::{self, HttpState};
 use crate::listener::OrderListener;
 use crate::service::age_alarms::raise_age_alarms;
+use crate::service::report_given_up::resolve_given_up;
+use crate::service::watch_broker::BrokerWatch;
 use crate::service::watch_clock::watch_clock;
-use crate::store::{Backend, pending};
+use crate::store::{Backend, StoreError, pending};
 
 mod messaging;
 mod open;
 mod sockets;
+mod starters;
 
-pub use messaging::{broker_settings, topics};
-pub use open::{Environment, open_app};
+pub use messaging::{broker_settings, groups, topics};
+pub use open::{Environment, open_app, open_gateway};
 pub use sockets::HttpSockets;
 
 use messaging::Messaging;
 
 /// The HTTP port opens without a broker after this.
 const ROUTE_WAIT: Duration = Duration::from_secs(10);
-/// How often the clocks are compared, and ages looked at.
+/// How often clocks and brokers' settings are compared, and ages looked at.
 const CLOCK_INTERVAL: Duration = Duration::from_mins(1);
-/// Looking at clock and ages takes no longer.
+/// Each of these looks takes no longer.
 const WATCH_BUDGET: Duration = Duration::from_secs(30);
 /// Requests and tasks under way may finish within this time.
 const DRAIN_BUDGET: Duration = Duration::from_secs(5);
@@ -109,6 +112,12 @@ impl Service {
         Ok(Self { app, http_address, keys, messaging, stop, background, requests })
     }
 
+    /// What compares the brokers' settings with ours every minute.
+    #[must_use]
+    pub fn broker_watch(&self) -> &BrokerWatch {
+        &self.messaging.watch
+    }
+
     /// Waits until a task ends that should never end, and names it.
     pub async fn died(&mut self) -> String {
         match self.background.join_next().await {
@@ -166,34 +175,37 @@ fn spawn_tasks(
         crate::producer::outbox_relay::run(a, events, s).await;
         "the outbox relay"
     });
-    let (a, s) = (Arc::clone(app), stop.clone());
+    let (a, s, watch) = (Arc::clone(app), stop.clone(), Arc::clone(&messaging.watch));
     background.spawn(async move {
-        run_clock_watch(a, s).await;
+        run_clock_watch(a, watch, s).await;
         "the clock watch"
     });
-    let (starter, s) = (messaging.consumer_starter(Arc::clone(app)), stop.clone());
-    background.spawn(async move {
-        starter.run(s).await;
-        "the consumers"
-    });
+    messaging.spawn_starters(app, stop, background);
     Ok(())
 }
 
-async fn run_clock_watch(app: Arc<App>, stop: CancellationToken) {
+async fn run_clock_watch(app: Arc<App>, watch: Arc<BrokerWatch>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(CLOCK_INTERVAL) => {}
         }
-        let watching = async {
+        let looking = async {
             watch_clock(&app).await?;
+            resolve_given_up(&app).await?;
             raise_age_alarms(&app).await
         };
-        match tokio::time::timeout(WATCH_BUDGET, watching).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "clock and ages could not be looked at"),
-            Err(_) => tracing::warn!("clock and ages could not be looked at in time"),
-        }
+        within_budget("clock and ages", looking).await;
+        let looking = async { watch.watch().await.map(drop) };
+        within_budget("the brokers' settings", looking).await;
+    }
+}
+
+async fn within_budget(what: &str, looking: impl Future<Output = Result<(), StoreError>>) {
+    match tokio::time::timeout(WATCH_BUDGET, looking).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "{what} could not be looked at"),
+        Err(_) => tracing::warn!("{what} could not be looked at in time"),
     }
 }
 

@@ -78,6 +78,7 @@ async fn deliver(app: &TestApp, order_id: &str) -> Consumed {
         body: body(app, order_id),
         reconsume_times: 0,
         message_id: "M".to_owned(),
+        real_topic: None,
     };
     handler(delivery).await
 }

@@ -116,7 +116,11 @@ pub async fn place_order(
     }
     let priced = draft::price(app, request).await?;
     let draft = priced.draft(app, &key_hash, false)?;
-    let behind = create_behind_half_message(app, half_messages, draft).await?;
+    let behind = if app.half_messages_fit() {
+        create_behind_half_message(app, half_messages, draft).await?
+    } else {
+        None
+    };
     let creation = if let Some(creation) = behind {
         creation
     } else {

@@ -83,7 +83,9 @@ async fn write_order(
     let sequence = order.version + 1;
     let event = OrderEvent::new(kind, &app.deployment, &order.id, sequence, order.amount, now);
     outbox::insert(tx, &event, now).await?;
-    alarms::resolve(tx, AlarmKind::OrderOverdue, order.id.as_str(), "settled", now).await?;
+    for kind in [AlarmKind::OrderOverdue, AlarmKind::HalfMessageGivenUp] {
+        alarms::resolve(tx, kind, order.id.as_str(), "settled", now).await?;
+    }
     Ok(true)
 }
 

@@ -2,6 +2,7 @@
 //! with its own tools. Everything runs on ports and in a directory of its own.
 
 mod broker_away;
+mod broker_settings;
 mod child;
 mod demo;
 mod fleet;

@@ -13,7 +13,7 @@ use super::demo::{Ports, Site, demo};
 /// A few seconds, on a busy machine.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(20);
 /// A configuration that can be used, but for the accounts and keys that it names.
-const CONFIG: &str = r#"
+pub(super) const CONFIG: &str = r#"
 [http]
 listen = "127.0.0.1:0"
 [[http.keys]]
@@ -38,7 +38,7 @@ notify_url = "http://127.0.0.1:1/v1/alipay/notify"
 "#;
 
 /// The command refuses: one line of its own on standard error, with all of these words.
-async fn assert_refused(command: Command, words: &[&str]) {
+pub(super) async fn assert_refused(command: Command, words: &[&str]) {
     let logs = tempfile::tempdir().expect("a directory");
     let begun = Instant::now();
     let ended = Process::start("refused", logs.path(), command).end_within(REFUSAL_PATIENCE).await;
@@ -168,7 +168,7 @@ async fn a_demo_with_impossible_options_is_refused() {
     assert_refused(open, &["--http", "loopback"]).await;
 }
 
-fn serve(file: &Path) -> Command {
+pub(super) fn serve(file: &Path) -> Command {
     let mut command = checkback();
     command.arg("serve").arg("--config").arg(file);
     command

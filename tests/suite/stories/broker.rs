@@ -42,6 +42,7 @@ async fn deliver(app: &TestApp, body: Vec<u8>) -> Consumed {
         body,
         reconsume_times: 0,
         message_id: "M".to_owned(),
+        real_topic: None,
     };
     handler(delivery).await
 }

@@ -9,9 +9,10 @@ use crate::support::{Broker, TestApp, shared_broker, wait_until};
 /// A broker that keeps half messages in `RocksDB` drops those it gives up on without a trace.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_timeout_with_half_messages_in_rocksdb() {
-    let settings = ["transRocksDBEnable=true", "transactionCheckMax=2"];
-    let Some(broker) = ApacheRocketMq::start(&settings) else { return };
+    let Some(broker) = ApacheRocketMq::start(&["transRocksDBEnable=true"]) else { return };
     let app = TestApp::start_on(Broker::apache(broker.namesrv())).await;
+    // A broker that gives up so early from the start would be refused.
+    broker.set("transactionCheckMax", "2");
     let committed = app.place_flash("committed").await;
     let (unpaid, paid) = (app.place("unpaid").await, app.place("paid").await);
     app.fault("notify", "drop").await;

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use checkback::config::{
-    Alipay, ApiKey, Config, Database, Http, OrderClass, Rocketmq, RocketmqMode, Scope, Secret,
-    Sweep, Timeout,
+    Alipay, ApiKey, Config, Database, Http, OnClockMismatch, OrderClass, Rocketmq, RocketmqMode,
+    Scope, Secret, Sweep, Timeout,
 };
 use tempfile::TempDir;
 
@@ -35,18 +35,24 @@ pub(crate) struct Broker {
     pub(crate) mode: RocketmqMode,
     pub(crate) namesrv: String,
     pub(crate) check_max: u32,
+    pub(crate) name_prefix: String,
+    pub(crate) on_clock_mismatch: OnClockMismatch,
 }
 
 impl Broker {
     /// One of this project's own.
     pub(crate) fn embedded(namesrv: String) -> Self {
         let check_max = embedded_rocketmq::check_max(PAY_WINDOW, CHECK_INTERVAL);
-        Self { mode: RocketmqMode::Embedded, namesrv, check_max }
+        let on_clock_mismatch = OnClockMismatch::Refuse;
+        let (mode, name_prefix) = (RocketmqMode::Embedded, fresh_prefix());
+        Self { mode, namesrv, check_max, name_prefix, on_clock_mismatch }
     }
 
     /// One that `tests/apache/rocketmq` has started.
     pub(crate) fn apache(namesrv: String) -> Self {
-        Self { mode: RocketmqMode::Cluster, namesrv, check_max: APACHE_CHECK_MAX }
+        let on_clock_mismatch = OnClockMismatch::Refuse;
+        let (mode, name_prefix) = (RocketmqMode::Cluster, fresh_prefix());
+        Self { mode, namesrv, check_max: APACHE_CHECK_MAX, name_prefix, on_clock_mismatch }
     }
 }
 
@@ -81,7 +87,7 @@ pub(super) fn config(
         rocketmq: Rocketmq {
             mode: broker.mode,
             namesrv: broker.namesrv,
-            name_prefix: fresh_prefix(),
+            name_prefix: broker.name_prefix,
             access_key: None,
             secret_key: None,
             secret_key_file: None,
@@ -92,6 +98,7 @@ pub(super) fn config(
             check_interval: CHECK_INTERVAL,
             class: [("flash".to_owned(), flash)].into(),
             broker_check_max: broker.check_max,
+            on_clock_mismatch: broker.on_clock_mismatch,
             ..Timeout::default()
         },
         alipay: Alipay {

@@ -120,6 +120,23 @@ impl ApacheRocketMq {
         self.0.fact("namesrv")
     }
 
+    /// Runs Apache's console against it and returns what it says.
+    pub(crate) fn mqadmin(&self, arguments: &[&str]) -> String {
+        self.0.run("mqadmin", arguments)
+    }
+
+    /// The broker's address.
+    pub(crate) fn broker(&self) -> String {
+        self.0.fact("broker")
+    }
+
+    /// Changes a setting of the running broker, by its name in `broker.conf`.
+    pub(crate) fn set(&self, key: &str, value: &str) {
+        let said =
+            self.mqadmin(&["updateBrokerConfig", "-b", &self.broker(), "-k", key, "-v", value]);
+        assert!(said.contains("update broker config success"), "{said}");
+    }
+
     /// Sends the broker a signal; `TERM` and `KILL` wait for its end.
     pub(crate) fn stop_broker(&self, signal: &str) {
         self.0.run("stop-broker", &[signal]);

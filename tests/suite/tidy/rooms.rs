@@ -75,7 +75,7 @@ const KNOWS_ROCKETMQ: [&str; 7] = [
     "src/producer/callback.rs",
     "src/producer/renewal.rs",
     "src/producer/runtime.rs",
-    "src/producer/admin.rs",
+    "src/producer/admin/",
     "src/consumers/bridge.rs",
     "embedded-rocketmq/",
 ];

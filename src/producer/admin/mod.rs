@@ -1,59 +1,34 @@
-//! Topics, groups and brokers: creates what is missing and says what is there.
+//! Topics, groups, brokers and their settings: creates what is missing and says what is there.
 //!
-//! Topics carry their message type (`message.type`), because a broker refuses a half message for a
-//! topic of another type, and they are made before consumers start: a group that starts without its
-//! topic gets its first message late.
+//! An account may have fewer rights than that. What it may not make or read is looked for in the
+//! routes; what is there is used, and what could not be checked is told.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rocketmq_client_rust::{
     ClientConfig, ClientError, ClientResult, ClientRpcHook, ClientRuntime, DefaultMQAdminExt,
-    MQAdminMutationExt, MQAdminReadExt,
+    MQAdminReadExt, MQClientException,
 };
-use rocketmq_model::common::config::TopicConfig;
-use rocketmq_protocol::protocol::subscription::subscription_group_config::SubscriptionGroupConfig;
-use tokio::time::{Instant, sleep, timeout};
+use rocketmq_protocol::code::response_code::ResponseCode;
+use tokio::time::timeout;
 
 use super::runtime::{MessagingRuntime, causes};
 
-/// A topic that was just made is known to the name server within this time.
-const ROUTE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pause between two looks for its route.
-const ROUTE_PROBE_INTERVAL: Duration = Duration::from_millis(50);
+mod groups;
+mod settings;
+mod topics;
+
+pub use groups::GroupState;
+pub use settings::{BrokerFacts, BrokerProperties};
+pub use topics::{SystemTopic, TopicType};
+
 /// One request to a broker or name server.
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// Stopping takes no longer.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The brokers' id of a master; replicas have others.
 const MASTER_ID: u64 = 0;
-/// Queues of a new topic on each broker.
-const QUEUES: u32 = 4;
-/// The attribute with a topic's message type; `+` adds it.
-const MESSAGE_TYPE: &str = "message.type";
-
-/// What a topic carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TopicType {
-    /// Half messages.
-    Transaction,
-    /// Plain messages.
-    Normal,
-    /// Messages with a delivery time.
-    Delay,
-}
-
-impl TopicType {
-    fn attribute(self) -> &'static str {
-        match self {
-            Self::Transaction => "TRANSACTION",
-            Self::Normal => "NORMAL",
-            Self::Delay => "DELAY",
-        }
-    }
-}
-
 /// A broker that takes messages.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Broker {
@@ -98,7 +73,7 @@ pub enum AdminError {
         wanted: &'static str,
     },
     /// The name server does not pass on a topic that was just made.
-    #[error("the topic {topic} was made, but has no route after {ROUTE_TIMEOUT:?}")]
+    #[error("the topic {topic} was made, but has no route yet")]
     NoRoute {
         /// Topic with prefix.
         topic: String,
@@ -118,28 +93,40 @@ impl Admin {
         Self { runtime: Arc::clone(runtime) }
     }
 
-    /// Makes the topic on every broker that lacks it and waits for its route.
+    /// Makes the topics and consumer groups that are missing on a broker, and waits for the routes.
+    /// What is there stays as its operator has it. Returns what could be neither made nor checked,
+    /// each as a sentence with what to do; none of that keeps messages from flowing.
     ///
     /// # Errors
-    /// When there is no broker, a request fails, or the topic is there with another type.
-    pub async fn ensure_topic(&self, topic: &str, topic_type: TopicType) -> Result<(), AdminError> {
-        let topic = self.runtime.name(topic);
+    /// When there is no broker, a topic is missing and can't be made, or it has another type.
+    pub async fn prepare(
+        &self,
+        topics: &[(&str, TopicType)],
+        groups: &[&str],
+    ) -> Result<Vec<String>, AdminError> {
         let mut client = self.connect().await?;
-        let result = self.ensure_topic_with(&client, &topic, topic_type).await;
+        let result = self.prepare_with(&client, topics, groups).await;
         stop_admin(&mut client).await;
         result
     }
 
-    /// Makes the consumer group on every broker, for those that do not make groups themselves.
-    ///
-    /// # Errors
-    /// When there is no broker or a request fails.
-    pub async fn ensure_group(&self, group: &str) -> Result<(), AdminError> {
-        let group = self.runtime.name(group);
-        let mut client = self.connect().await?;
-        let result = self.ensure_group_with(&client, &group).await;
-        stop_admin(&mut client).await;
-        result
+    async fn prepare_with(
+        &self,
+        client: &DefaultMQAdminExt,
+        topics: &[(&str, TopicType)],
+        groups: &[&str],
+    ) -> Result<Vec<String>, AdminError> {
+        let brokers = self.brokers_with(client).await?;
+        let mut unchecked = Vec::new();
+        for (topic, topic_type) in topics {
+            let topic = self.runtime.name(topic);
+            unchecked.extend(topics::ensure(client, &brokers, &topic, *topic_type).await?);
+        }
+        for group in groups {
+            let group = self.runtime.name(group);
+            unchecked.extend(groups::ensure(client, &brokers, &group).await?);
+        }
+        Ok(unchecked)
     }
 
     /// The brokers that take messages, sorted by name; empty if none is registered.
@@ -172,39 +159,6 @@ impl Admin {
             .map_err(|error| request("be asked".to_owned(), &error))
     }
 
-    async fn ensure_topic_with(
-        &self,
-        client: &DefaultMQAdminExt,
-        topic: &str,
-        topic_type: TopicType,
-    ) -> Result<(), AdminError> {
-        for broker in self.brokers_with(client).await? {
-            ensure_topic_on(client, &broker, topic, topic_type).await?;
-        }
-        let deadline = Instant::now() + ROUTE_TIMEOUT;
-        while masters(client, topic).await.is_empty() {
-            if Instant::now() > deadline {
-                return Err(AdminError::NoRoute { topic: topic.to_owned() });
-            }
-            sleep(ROUTE_PROBE_INTERVAL).await;
-        }
-        Ok(())
-    }
-
-    async fn ensure_group_with(
-        &self,
-        client: &DefaultMQAdminExt,
-        group: &str,
-    ) -> Result<(), AdminError> {
-        for broker in self.brokers_with(client).await? {
-            let config = SubscriptionGroupConfig::new(group.into());
-            Box::pin(client.upsert_subscription_group(broker.address.into(), config))
-                .await
-                .map_err(|error| request(format!("make the consumer group {group}"), &error))?;
-        }
-        Ok(())
-    }
-
     async fn brokers_with(&self, client: &DefaultMQAdminExt) -> Result<Vec<Broker>, AdminError> {
         let brokers = brokers(client).await?;
         if brokers.is_empty() {
@@ -235,28 +189,14 @@ async fn brokers(client: &DefaultMQAdminExt) -> Result<Vec<Broker>, AdminError> 
     Ok(brokers)
 }
 
-async fn ensure_topic_on(
-    client: &DefaultMQAdminExt,
-    broker: &Broker,
-    topic: &str,
-    wanted: TopicType,
-) -> Result<(), AdminError> {
-    let address = || broker.address.as_str().into();
-    // A failed read means that it is not there, or that the write below fails and says why.
-    if let Ok(found) = Box::pin(client.mutation_topic_config(address(), topic.into())).await {
-        let found = found.get_topic_message_type().to_string();
-        if found == wanted.attribute() {
-            return Ok(());
-        }
-        let (topic, broker) = (topic.to_owned(), broker.name.clone());
-        return Err(AdminError::WrongType { topic, broker, found, wanted: wanted.attribute() });
-    }
-    let mut config = TopicConfig::with_queues(topic, QUEUES, QUEUES);
-    let attribute = format!("+{MESSAGE_TYPE}");
-    config.attributes = HashMap::from([(attribute.into(), wanted.attribute().into())]);
-    Box::pin(client.upsert_topic_config(address(), config))
-        .await
-        .map_err(|error| request(format!("make the topic {topic} on {}", broker.name), &error))
+/// The code of the broker's own answer; `None` if it did not answer.
+fn answer_code(error: &ClientError) -> Option<i32> {
+    let exception = || error.source_ref::<MQClientException>().map(|found| found.response_code());
+    error.broker_response_code().or_else(exception).filter(|code| *code >= 0)
+}
+
+fn answered(error: &ClientError, code: ResponseCode) -> bool {
+    answer_code(error) == Some(code.to_i32())
 }
 
 fn request(action: String, error: &ClientError) -> AdminError {
