@@ -114,6 +114,18 @@ impl AppPrivateKey {
         to_pem(SPKI_LABEL, &self.public_spki)
     }
 
+    /// The size of the key.
+    #[must_use]
+    pub fn bits(&self) -> usize {
+        self.pair.public_modulus_len() * 8
+    }
+
+    /// SHA-256 of the public half, in hex: what the gateway's console has can be compared with it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.public_spki)
+    }
+
     /// Whether `key` is nothing but the public half of this key: the most frequent mistake in a
     /// configuration, after which nothing that Alipay sends can be verified.
     #[must_use]
@@ -150,10 +162,21 @@ impl AlipayPublicKey {
         Ok(Self { key: Arc::new(key), spki })
     }
 
+    /// SHA-256 of the key, in hex.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.spki)
+    }
+
     /// Whether the RSA2 signature is this key's over exactly these bytes.
     pub(super) fn verifies(&self, bytes: &[u8], signature: &[u8]) -> bool {
         self.key.verify_sig(bytes, signature).is_ok()
     }
+}
+
+fn fingerprint(spki: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, spki);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Makes a fresh pair of keys of [`KEY_BITS_MIN`] bits, for development.

@@ -144,7 +144,7 @@ struct AuditArgs {
 }
 
 impl Target {
-    fn load(&self) -> anyhow::Result<Config> {
+    fn file(&self) -> anyhow::Result<PathBuf> {
         let file = match (&self.config, &self.data_dir) {
             (Some(file), _) => file.clone(),
             (None, Some(dir)) => config_file(dir),
@@ -153,7 +153,11 @@ impl Target {
         if !file.exists() {
             anyhow::bail!("there is no configuration at {}", file.display());
         }
-        let mut config = Config::load(&file)?;
+        Ok(file)
+    }
+
+    fn load(&self) -> anyhow::Result<Config> {
+        let mut config = Config::load(&self.file()?)?;
         // A tool looks at a database as it is; `migrate` and the service change its schema.
         config.database.migrate = false;
         Ok(config)

@@ -1,5 +1,5 @@
 //! The database's clock, asked only to see how far this machine's clock is off. Its answer decides
-//! no order's time. The one place where the two engines need different SQL.
+//! no order's time. The two engines need different SQL for it.
 
 use super::{Backend, Store, StoreError};
 
@@ -8,9 +8,13 @@ use super::{Backend, Store, StoreError};
 /// # Errors
 /// If the database fails.
 pub async fn now_ms(store: &Store) -> Result<i64, StoreError> {
-    let sql = match store.backend() {
+    Ok(sqlx::query_scalar(sql(store.backend())).fetch_one(store.pool()).await?)
+}
+
+/// The statement that asks for it.
+pub(super) fn sql(backend: Backend) -> &'static str {
+    match backend {
         Backend::Sqlite => "select cast((julianday('now') - 2440587.5) * 86400000 as integer)",
         Backend::Mysql => "select cast(unix_timestamp(current_timestamp(3)) * 1000 as signed)",
-    };
-    Ok(sqlx::query_scalar(sql).fetch_one(store.pool()).await?)
+    }
 }

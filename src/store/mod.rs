@@ -25,6 +25,7 @@ pub mod orders;
 pub mod outbox;
 pub mod payments;
 pub mod pending;
+pub mod server_settings;
 pub mod skus;
 mod stock_ledger;
 pub mod stock_locks;

@@ -1,0 +1,77 @@
+//! Keys of our callers, and the account at the gateway.
+
+use std::fs;
+use std::path::Path;
+
+use super::table::Table;
+use crate::alipay::keys::{AlipayPublicKey, AppPrivateKey};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{Config, Scope};
+use crate::run::open_gateway;
+
+/// A number that no trade has: the gateway's answer to it proves address, keys and signature.
+const PROBE_NUMBER: &str = "CHECKBACKDOCTORPROBE";
+
+pub(super) fn check_keys(config: &Config, file: &Path, table: &mut Table) {
+    for key in &config.http.keys {
+        let scopes: Vec<_> = key.scopes.iter().map(|scope| Scope::as_str(*scope)).collect();
+        table.ok(format!("API key {}", key.name), scopes.join(", "));
+    }
+    for secret in [file, &config.alipay.private_key_file] {
+        check_readers(secret, table);
+    }
+    let private = read(&config.alipay.private_key_file, AppPrivateKey::parse);
+    let public = read(&config.alipay.alipay_public_key_file, AlipayPublicKey::parse);
+    if let (Ok(private), Ok(public)) = (&private, &public)
+        && private.is_pair_of(public)
+    {
+        let why = "is our own public key: Alipay's is another one, from its console";
+        table.fail("alipay.alipay_public_key_file", why);
+    }
+    let ours = private.map(|key| {
+        let (bits, print) = (key.bits(), key.fingerprint());
+        format!("{bits} bits, its public key has SHA-256 {print}")
+    });
+    table.result("alipay.private_key_file", ours);
+    let theirs = public.map(|key| format!("SHA-256 {}", key.fingerprint()));
+    table.result("alipay.alipay_public_key_file", theirs);
+    table.ok("Alipay's certificates", "none: key mode, nothing that ends");
+}
+
+fn read<K, E: std::fmt::Display>(
+    file: &Path,
+    parse: impl Fn(&str) -> Result<K, E>,
+) -> Result<K, String> {
+    let text = fs::read_to_string(file).map_err(|why| format!("{}: {why}", file.display()))?;
+    parse(&text).map_err(|why| format!("{}: {why}", file.display()))
+}
+
+/// A file with secrets that others of this machine can read.
+#[cfg(unix)]
+fn check_readers(file: &Path, table: &mut Table) {
+    use std::os::unix::fs::PermissionsExt as _;
+    const OTHERS: u32 = 0o077;
+    let Ok(found) = fs::metadata(file) else { return };
+    let mode = found.permissions().mode() & 0o777;
+    if mode & OTHERS != 0 {
+        let found = format!("{} has mode {mode:03o}: other users can read it", file.display());
+        table.warn("secrets", found);
+    }
+}
+
+#[cfg(not(unix))]
+fn check_readers(_file: &Path, _table: &mut Table) {}
+
+pub(super) async fn check_gateway(config: &Config, table: &mut Table) {
+    let url = &config.alipay.gateway_url;
+    let gateway = match open_gateway(&config.alipay) {
+        Ok(gateway) => gateway,
+        Err(error) => return table.fail("gateway", format!("{error:#}")),
+    };
+    let answer = gateway.query(PROBE_NUMBER, SystemClock.now()).await;
+    if answer.is_definite() {
+        table.ok("gateway", format!("{url} answers, signatures agree"));
+    } else {
+        table.fail("gateway", format!("{url}: {answer:?}"));
+    }
+}
