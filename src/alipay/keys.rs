@@ -176,7 +176,8 @@ impl AlipayPublicKey {
 
 fn fingerprint(spki: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, spki);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let hex = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('?');
+    digest.as_ref().iter().flat_map(|byte| [hex(byte >> 4), hex(byte & 15)]).collect()
 }
 
 /// Makes a fresh pair of keys of [`KEY_BITS_MIN`] bits, for development.

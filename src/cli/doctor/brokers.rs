@@ -8,7 +8,7 @@ use super::topics;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, RocketmqMode};
 use crate::domain::broker_clock::{Known, Reading, Weight};
-use crate::producer::admin::{Admin, BrokerFacts};
+use crate::producer::admin::{Admin, BrokerFacts, BrokerProperties};
 use crate::producer::runtime::MessagingRuntime;
 use crate::run::broker_settings;
 
@@ -86,7 +86,7 @@ fn compare_clocks(config: &Config, brokers: &[BrokerFacts], table: &mut Table) {
         .iter()
         .map(|facts| Reading {
             broker: facts.broker.name.clone(),
-            reported: facts.settings.as_ref().ok().map(|settings| settings.reported()),
+            reported: facts.settings.as_ref().ok().map(BrokerProperties::reported),
         })
         .collect();
     let mut known = Known::default();

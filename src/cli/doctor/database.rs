@@ -66,10 +66,13 @@ fn check_migrations(found: &Migrations, migrates: bool, table: &mut Table) {
     let count = pending.len();
     match (count, migrates) {
         (0, _) => table.ok(what, format!("all {applied} applied")),
-        (_, true) => table
-            .warn(what, format!("{applied} applied, {count} pending: the next start applies them")),
+        (_, true) => {
+            let found = format!("{applied} applied, {count} pending: the next start applies them");
+            table.warn(what, found);
+        }
         (_, false) => {
-            table.fail(what, format!("{applied} applied, {count} pending: run `checkback migrate`"))
+            let found = format!("{applied} applied, {count} pending: run `checkback migrate`");
+            table.fail(what, found);
         }
     }
 }
@@ -115,7 +118,10 @@ fn causes(error: &StoreError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
         cause = error.source();
     }
     text

@@ -18,11 +18,11 @@ mod topics;
 pub(super) async fn run(target: &Target) -> anyhow::Result<ExitCode> {
     let file = target.file()?;
     let config = Config::load(&file)?;
-    let mut table = Table::new();
+    let mut table = Table::default();
     table.ok("configuration", file.display());
     account::check_keys(&config, &file, &mut table);
     database::check(&config, &mut table).await;
     account::check_gateway(&config, &mut table).await;
     brokers::check(&config, &mut table).await;
-    Ok(if table.is_healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if table.end() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -4,35 +4,38 @@ use std::fmt::Display;
 
 use crate::cli::say;
 
-/// Rows are printed as they come: some of them take their time.
+/// Counts what it prints. Rows are printed at once: the next one may take its time.
+#[derive(Default)]
 pub(super) struct Table {
-    failed: bool,
+    ok: u32,
+    warnings: u32,
+    failures: u32,
 }
 
 impl Table {
-    pub(super) fn new() -> Self {
-        Self { failed: false }
-    }
-
-    /// Whether nothing failed.
-    pub(super) fn is_healthy(&self) -> bool {
-        !self.failed
+    /// Prints the sum. `true`: nothing failed.
+    pub(super) fn end(&self) -> bool {
+        let Self { ok, warnings, failures } = self;
+        say(format_args!("\n{ok} ok, {warnings} warnings, {failures} failures"));
+        *failures == 0
     }
 
     /// As it should be.
     pub(super) fn ok(&mut self, what: impl Display, found: impl Display) {
-        self.row("ok  ", what, found);
+        self.ok += 1;
+        row("ok  ", what, found);
     }
 
     /// It works at a price, or could not be looked at.
     pub(super) fn warn(&mut self, what: impl Display, found: impl Display) {
-        self.row("warn", what, found);
+        self.warnings += 1;
+        row("warn", what, found);
     }
 
     /// It does not work, or loses what was promised.
     pub(super) fn fail(&mut self, what: impl Display, found: impl Display) {
-        self.failed = true;
-        self.row("FAIL", what, found);
+        self.failures += 1;
+        row("FAIL", what, found);
     }
 
     /// What is found is well, and an error is not.
@@ -46,9 +49,9 @@ impl Table {
             Err(why) => self.fail(what, why),
         }
     }
+}
 
-    fn row(&self, mark: &str, what: impl Display, found: impl Display) {
-        let (what, found) = (what.to_string(), found.to_string());
-        say(format_args!("{mark}  {what:<34} {found}"));
-    }
+fn row(mark: &str, what: impl Display, found: impl Display) {
+    let (what, found) = (what.to_string(), found.to_string());
+    say(format_args!("{mark}  {what:<34} {found}"));
 }

@@ -1,7 +1,10 @@
 use super::*;
 
-const fn s(seconds: u64) -> Option<Duration> {
-    Some(Duration::from_secs(seconds))
+/// What was found: keys, and how much they matter.
+type Found = Vec<(&'static str, Weight)>;
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
 }
 
 /// A window of five minutes with a check every 30 s: eleven checks fit, and the broker needs 14.
@@ -19,66 +22,74 @@ fn needed() -> Needed {
 /// What Apache RocketMQ 5.5.0 has by default.
 fn apache() -> Reported {
     Reported {
-        check_interval: s(30),
+        check_interval: Some(s(30)),
         check_max: Some(15),
-        first_check_age: s(6),
-        mark_interval: s(3),
-        retention: s(72 * 3_600),
+        first_check_age: Some(s(6)),
+        mark_interval: Some(s(3)),
+        retention: Some(s(72 * 3_600)),
     }
 }
 
-fn found(reported: &Reported, needed: &Needed) -> Vec<(&'static str, Weight)> {
+fn found(reported: &Reported, needed: &Needed) -> Found {
     compare(reported, needed).into_iter().map(|finding| (finding.key, finding.weight)).collect()
 }
 
 #[test]
 fn each_setting_is_judged() {
     use Weight::{Mismatch, Warning};
-    let cases: [(&str, Reported, &[(&str, Weight)]); 16] = [
-        ("the defaults", apache(), &[]),
-        ("nothing is said", Reported::default(), &[]),
-        ("4.x", Reported { check_interval: s(60), ..apache() }, &[(CHECK_INTERVAL, Mismatch)]),
+    let cases: [(&str, Reported, Found); 16] = [
+        ("the defaults", apache(), vec![]),
+        ("nothing is said", Reported::default(), vec![]),
+        (
+            "4.x",
+            Reported { check_interval: Some(s(60)), ..apache() },
+            vec![(CHECK_INTERVAL, Mismatch)],
+        ),
         (
             "checks too often",
-            Reported { check_interval: s(10), ..apache() },
-            &[(CHECK_INTERVAL, Mismatch), (CHECK_MAX, Mismatch)],
+            Reported { check_interval: Some(s(10)), ..apache() },
+            vec![(CHECK_INTERVAL, Mismatch), (CHECK_MAX, Mismatch)],
         ),
         (
             "one check too few",
             Reported { check_max: Some(13), ..apache() },
-            &[(CHECK_MAX, Mismatch)],
+            vec![(CHECK_MAX, Mismatch)],
         ),
-        ("just enough", Reported { check_max: Some(14), ..apache() }, &[(CHECK_MAX, Warning)]),
-        ("more than enough", Reported { check_max: Some(9_999), ..apache() }, &[]),
-        ("none", Reported { check_max: Some(0), ..apache() }, &[(CHECK_MAX, Mismatch)]),
+        ("just enough", Reported { check_max: Some(14), ..apache() }, vec![(CHECK_MAX, Warning)]),
+        ("more than enough", Reported { check_max: Some(9_999), ..apache() }, vec![]),
+        ("none", Reported { check_max: Some(0), ..apache() }, vec![(CHECK_MAX, Mismatch)]),
         (
             "after the window",
-            Reported { first_check_age: s(300), ..apache() },
-            &[(FIRST_CHECK_AGE, Mismatch)],
+            Reported { first_check_age: Some(s(300)), ..apache() },
+            vec![(FIRST_CHECK_AGE, Mismatch)],
         ),
         (
             "after the light poll",
-            Reported { first_check_age: s(91), ..apache() },
-            &[(FIRST_CHECK_AGE, Warning)],
+            Reported { first_check_age: Some(s(91)), ..apache() },
+            vec![(FIRST_CHECK_AGE, Warning)],
         ),
-        ("with the light poll", Reported { first_check_age: s(90), ..apache() }, &[]),
+        ("with the light poll", Reported { first_check_age: Some(s(90)), ..apache() }, vec![]),
         (
             "before the order is there",
             Reported { first_check_age: Some(Duration::from_millis(900)), ..apache() },
-            &[(FIRST_CHECK_AGE, Warning), (MARK_INTERVAL, Warning)],
+            vec![(FIRST_CHECK_AGE, Warning), (MARK_INTERVAL, Warning)],
         ),
         (
             "marks as slow as checks",
-            Reported { mark_interval: s(6), ..apache() },
-            &[(MARK_INTERVAL, Warning)],
+            Reported { mark_interval: Some(s(6)), ..apache() },
+            vec![(MARK_INTERVAL, Warning)],
         ),
         (
             "marks and nothing to compare with",
-            Reported { mark_interval: s(6), ..Reported::default() },
-            &[],
+            Reported { mark_interval: Some(s(6)), ..Reported::default() },
+            vec![],
         ),
-        ("too young to die", Reported { retention: s(0), ..apache() }, &[(RETENTION, Mismatch)]),
-        ("an hour is enough", Reported { retention: s(3_600), ..apache() }, &[]),
+        (
+            "too young to die",
+            Reported { retention: Some(s(0)), ..apache() },
+            vec![(RETENTION, Mismatch)],
+        ),
+        ("an hour is enough", Reported { retention: Some(s(3_600)), ..apache() }, vec![]),
     ];
     for (case, reported, wanted) in cases {
         assert_eq!(found(&reported, &needed()), wanted, "{case}");
@@ -98,7 +109,7 @@ fn a_configured_count_and_a_short_class_are_needs_too() {
 
 #[test]
 fn a_finding_is_a_sentence_with_both_values_and_the_remedy() {
-    let reported = Reported { check_max: Some(3), check_interval: s(60), ..apache() };
+    let reported = Reported { check_max: Some(3), check_interval: Some(s(60)), ..apache() };
     let known = {
         let mut known = Known::default();
         known.note(&[Reading { broker: "b".into(), reported: Some(reported) }], &needed());

@@ -9,7 +9,7 @@ use rocketmq_client_rust::{ConsumerConnectionRead, ConsumerProgressRead};
 use rocketmq_protocol::code::response_code::ResponseCode;
 use rocketmq_protocol::protocol::subscription::subscription_group_config::SubscriptionGroupConfig;
 
-use super::{Admin, AdminError, Broker, answer_code, answered, causes, request, stop_admin};
+use super::{Admin, AdminError, Broker, answer_code, answered, request, stop_admin, told};
 
 /// What a broker knows of a consumer group. A text says why it could not be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,16 +47,16 @@ impl Admin {
 
 async fn state(client: &DefaultMQAdminExt, broker: Broker, group: &str) -> GroupState {
     let address = || broker.address.as_str().into();
-    let exists = exists(client, &broker, group).await.map_err(|error| causes(&error));
+    let exists = exists(client, &broker, group).await.map_err(|error| told(&error));
     let consumers = match client.consumer_connection_at(address(), group.into()).await {
         Ok(ConsumerConnectionRead::Online(found)) => Ok(found.get_connection_set().len()),
         Ok(ConsumerConnectionRead::Offline) => Ok(0),
-        Err(error) => Err(causes(&error)),
+        Err(error) => Err(told(&error)),
     };
     let lag = match client.consumer_progress_at(address(), group.into()).await {
         Ok(ConsumerProgressRead::Observed(stats)) => Ok(stats.compute_total_diff()),
         Ok(ConsumerProgressRead::Absent) => Ok(0),
-        Err(error) => Err(causes(&error)),
+        Err(error) => Err(told(&error)),
     };
     GroupState { broker: broker.name, exists, consumers, lag }
 }
@@ -82,7 +82,7 @@ pub(super) async fn ensure(
                  make it with `mqadmin updateSubGroup -g {group}`, unless the broker makes groups \
                  itself",
                 broker.name,
-                causes(&error)
+                told(&error)
             )),
             Err(error) => return Err(request(format!("make the consumer group {group}"), &error)),
         }

@@ -191,7 +191,8 @@ async fn brokers(client: &DefaultMQAdminExt) -> Result<Vec<Broker>, AdminError> 
 
 /// The code of the broker's own answer; `None` if it did not answer.
 fn answer_code(error: &ClientError) -> Option<i32> {
-    let exception = || error.source_ref::<MQClientException>().map(|found| found.response_code());
+    let exception =
+        || error.source_ref::<MQClientException>().map(MQClientException::response_code);
     error.broker_response_code().or_else(exception).filter(|code| *code >= 0)
 }
 
@@ -199,8 +200,18 @@ fn answered(error: &ClientError, code: ResponseCode) -> bool {
     answer_code(error) == Some(code.to_i32())
 }
 
+/// The broker's own words, where it answered: the client wraps them twice.
+fn told(error: &ClientError) -> String {
+    let answer = error.source_ref::<MQClientException>();
+    let words = answer.filter(|answer| answer.response_code() >= 0).and_then(|answer| {
+        let words = answer.error_message()?.trim();
+        Some(format!("the broker answered {}: {words}", answer.response_code()))
+    });
+    words.unwrap_or_else(|| causes(error))
+}
+
 fn request(action: String, error: &ClientError) -> AdminError {
-    AdminError::Request { action, message: causes(error) }
+    AdminError::Request { action, message: told(error) }
 }
 
 /// An admin client with a connection of its own; [`stop_admin`] ends it.

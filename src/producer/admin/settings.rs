@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rocketmq_client_rust::{BrokerAdmin, DefaultMQAdminExt};
 
-use super::{Admin, AdminError, Broker, causes, stop_admin};
+use super::{Admin, AdminError, Broker, stop_admin, told};
 use crate::domain::broker_clock::{Reading, Reported};
 
 /// A broker's settings by its own names.
@@ -96,13 +96,13 @@ impl Admin {
 
 async fn settings(client: &DefaultMQAdminExt, broker: &Broker) -> Result<BrokerProperties, String> {
     let read = BrokerAdmin::get_broker_config(client, broker.address.as_str().into());
-    let found = Box::pin(read).await.map_err(|error| causes(&error))?;
+    let found = Box::pin(read).await.map_err(|error| told(&error))?;
     Ok(BrokerProperties(texts(found)))
 }
 
 async fn state(client: &DefaultMQAdminExt, broker: &Broker) -> Result<BrokerProperties, String> {
     let read = BrokerAdmin::fetch_broker_runtime_stats(client, broker.address.as_str().into());
-    let found = Box::pin(read).await.map_err(|error| causes(&error))?;
+    let found = Box::pin(read).await.map_err(|error| told(&error))?;
     Ok(BrokerProperties(texts(found.table)))
 }
 

@@ -12,9 +12,7 @@ use rocketmq_model::common::config::TopicConfig;
 use rocketmq_protocol::code::response_code::ResponseCode;
 use tokio::time::{Instant, sleep};
 
-use super::{
-    Admin, AdminError, Broker, answer_code, answered, causes, masters, request, stop_admin,
-};
+use super::{Admin, AdminError, Broker, answer_code, answered, masters, request, stop_admin, told};
 
 /// A topic that was just made is known to the name server within this time.
 const ROUTE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -75,7 +73,7 @@ impl Admin {
             let mut types = Vec::new();
             for broker in self.brokers_with(&client).await? {
                 let found = topic_type(&client, &broker, &topic).await;
-                types.push((broker.name, found.map_err(|error| causes(&error))));
+                types.push((broker.name, found.map_err(|error| told(&error))));
             }
             Ok(types)
         };
@@ -108,7 +106,7 @@ async fn look_at(client: &DefaultMQAdminExt, topic: &str) -> Result<SystemTopic,
                 return Ok(SystemTopic::Absent);
             }
             Err(error) if answer_code(&error).is_some() => {
-                return Ok(SystemTopic::Refused(causes(&error)));
+                return Ok(SystemTopic::Refused(told(&error)));
             }
             Err(error) => return Err(request(format!("look at {topic}"), &error)),
         }
@@ -158,7 +156,7 @@ async fn ensure_on(
     };
     // A broker that refuses to be asked will refuse the next time, too.
     if answer_code(&error).is_some() && masters(client, topic).await.contains(&broker.address) {
-        let (kind, why) = (wanted.attribute(), causes(&error));
+        let (kind, why) = (wanted.attribute(), told(&error));
         return Ok(Some(format!(
             "the topic {topic} on broker {} could not be checked ({why}): make sure that its \
              message.type is {kind}",
