@@ -135,14 +135,7 @@ impl Config {
     /// # Errors
     /// If anything in it can't be used; the error names the key.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let environment =
-            config::Environment::with_prefix(ENV_PREFIX).prefix_separator("__").separator("__");
-        let mut config: Self = config::Config::builder()
-            .add_source(config::File::from(file).format(config::FileFormat::Toml))
-            .add_source(environment)
-            .build()
-            .and_then(config::Config::try_deserialize)
-            .map_err(|error| ConfigError::unreadable(&error))?;
+        let mut config = Self::read(file)?;
         for warning in exposed::secrets(file, &config) {
             tracing::warn!("{warning}");
         }
@@ -151,6 +144,25 @@ impl Config {
         config.rocketmq.read_secret_file()?;
         config.validate()?;
         Ok(config)
+    }
+
+    /// A sentence for each file with a secret that other users of this machine can read.
+    ///
+    /// # Errors
+    /// If the file or a variable can't be read as configuration.
+    pub fn exposed_secrets(file: &Path) -> Result<Vec<String>, ConfigError> {
+        Ok(exposed::secrets(file, &Self::read(file)?))
+    }
+
+    fn read(file: &Path) -> Result<Self, ConfigError> {
+        let environment =
+            config::Environment::with_prefix(ENV_PREFIX).prefix_separator("__").separator("__");
+        config::Config::builder()
+            .add_source(config::File::from(file).format(config::FileFormat::Toml))
+            .add_source(environment)
+            .build()
+            .and_then(config::Config::try_deserialize)
+            .map_err(|error| ConfigError::unreadable(&error))
     }
 
     /// Checks values and how they fit together.

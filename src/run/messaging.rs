@@ -123,14 +123,10 @@ impl Messaging {
 /// Refuses to start with brokers that would not hold half messages for long enough. Brokers that
 /// are away, or don't tell, are taken to be as configured.
 async fn compare_clocks(app: &App, watch: &BrokerWatch) -> anyhow::Result<()> {
-    let refuse = app.config.timeout.on_clock_mismatch == OnClockMismatch::Refuse;
-    if !refuse {
-        watch.watch().await.context("the database fails")?;
-        return Ok(());
-    }
     let look = watch.look().await;
-    if look.mismatches.is_empty() {
-        return Ok(());
+    let refuse = app.config.timeout.on_clock_mismatch == OnClockMismatch::Refuse;
+    if !refuse || look.mismatches.is_empty() {
+        return watch.record(&look).await.context("an alarm can't be written");
     }
     anyhow::bail!(
         "the broker's settings don't fit the payment windows (timeout.on_clock_mismatch = \

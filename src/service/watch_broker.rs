@@ -84,6 +84,15 @@ impl BrokerWatch {
     /// If the database fails. Half messages are allowed or stopped all the same.
     pub async fn watch(&self) -> Result<Look, StoreError> {
         let look = self.look().await;
+        self.record(&look).await?;
+        Ok(look)
+    }
+
+    /// Opens or resolves the alarm, as a look has it.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn record(&self, look: &Look) -> Result<(), StoreError> {
         if !look.mismatches.is_empty() {
             let detail = look.mismatches.join(". ");
             raise_alarm(&self.app, &Alarm::new(AlarmKind::ClockMismatch, SUBJECT, detail)).await?;
@@ -93,7 +102,7 @@ impl BrokerWatch {
             alarms::resolve(&mut tx, kind, SUBJECT, "the settings fit", now).await?;
             tx.commit().await?;
         }
-        Ok(look)
+        Ok(())
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

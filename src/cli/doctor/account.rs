@@ -17,9 +17,7 @@ pub(super) fn check_keys(config: &Config, file: &Path, table: &mut Table) {
         let scopes: Vec<_> = key.scopes.iter().map(|scope| Scope::as_str(*scope)).collect();
         table.ok(format!("API key {}", key.name), scopes.join(", "));
     }
-    for secret in [file, &config.alipay.private_key_file] {
-        check_readers(secret, table);
-    }
+    check_secrets(file, table);
     let private = read(&config.alipay.private_key_file, AppPrivateKey::parse);
     let public = read(&config.alipay.alipay_public_key_file, AlipayPublicKey::parse);
     if let (Ok(private), Ok(public)) = (&private, &public)
@@ -46,21 +44,14 @@ fn read<K, E: std::fmt::Display>(
     parse(&text).map_err(|why| format!("{}: {why}", file.display()))
 }
 
-/// A file with secrets that others of this machine can read.
-#[cfg(unix)]
-fn check_readers(file: &Path, table: &mut Table) {
-    use std::os::unix::fs::PermissionsExt as _;
-    const OTHERS: u32 = 0o077;
-    let Ok(found) = fs::metadata(file) else { return };
-    let mode = found.permissions().mode() & 0o777;
-    if mode & OTHERS != 0 {
-        let found = format!("{} has mode {mode:03o}: other users can read it", file.display());
-        table.warn("secrets", found);
+fn check_secrets(file: &Path, table: &mut Table) {
+    let what = "secrets";
+    match Config::exposed_secrets(file) {
+        Ok(exposed) if exposed.is_empty() => table.ok(what, "no other user can read them"),
+        Ok(exposed) => exposed.iter().for_each(|sentence| table.warn(what, sentence)),
+        Err(error) => table.fail(what, error),
     }
 }
-
-#[cfg(not(unix))]
-fn check_readers(_file: &Path, _table: &mut Table) {}
 
 pub(super) async fn check_gateway(config: &Config, table: &mut Table) {
     let url = &config.alipay.gateway_url;

@@ -105,7 +105,7 @@ async fn the_doctor_finds_what_is_set_badly_and_changes_nothing() {
             &ended.stdout,
             &[
                 ("ok", &["API key storefront", "orders"]),
-                ("warn", &["secrets", "checkback.toml has mode"]),
+                ("warn", &["secrets", "http.keys.key", "checkback.toml"]),
                 ("ok", &["alipay.private_key_file", "2048 bits", "SHA-256"]),
                 ("ok", &["certificates", "key mode"]),
                 ("ok", &["database", "MariaDB"]),
