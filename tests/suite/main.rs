@@ -8,6 +8,7 @@ mod alipay_vectors;
 mod api;
 mod decision_properties;
 mod decision_table;
+mod docker;
 mod peer_defects;
 mod process;
 mod store_contract;
