@@ -35,6 +35,7 @@ pub(super) async fn migrate(target: &Target) -> anyhow::Result<ExitCode> {
     let config = target.load()?;
     let store = Store::connect(config.database.url.expose()).await?;
     store.migrate().await?;
+    store.verify().await?;
     store.close().await;
     say("the schema is up to date");
     Ok(ExitCode::SUCCESS)

@@ -33,7 +33,7 @@ struct Readiness {
 
 async fn readyz(State(state): State<HttpState>) -> Response {
     let draining = state.stop.is_cancelled();
-    let database = state.app.store.ping().await.is_ok();
+    let database = database_ready(&state).await;
     let broker = state.half_messages.reachable();
     let gateway = state.app.gateway_answers();
     let clock = state.app.may_cancel();
@@ -53,6 +53,15 @@ async fn readyz(State(state): State<HttpState>) -> Response {
         broker_settings: word(broker_settings),
     };
     (code, Json(body)).into_response()
+}
+
+async fn database_ready(state: &HttpState) -> bool {
+    let ready = state.app.store.ready().await;
+    if let Err(error) = &ready {
+        let error: &(dyn std::error::Error + 'static) = error;
+        tracing::warn!(error, "not ready: the database can't be worked with");
+    }
+    ready.is_ok()
 }
 
 fn word(healthy: bool) -> &'static str {

@@ -48,10 +48,11 @@ pub async fn open_app(config: Config, environment: Environment) -> anyhow::Resul
     if config.database.migrate {
         store.migrate().await.context("the database can't be migrated")?;
     }
+    store.verify().await.context("the database can't be used")?;
     let fresh = DeploymentId::from_trusted(ids.fresh(clock.now()));
     let deployment = deployment::ensure(&store, fresh, clock.now())
         .await
-        .context("the deployment id can't be read: is the schema migrated?")?;
+        .context("the deployment id can't be read")?;
     let metrics = Arc::new(Metrics::new());
     let gateway_answered = Arc::new(AtomicBool::new(true));
     let observer = observer(&metrics, &gateway_answered);

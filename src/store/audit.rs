@@ -182,7 +182,7 @@ pub const INVARIANTS: [Invariant; 21] = [
 /// # Errors
 /// If the database fails.
 pub async fn violations(store: &Store, invariant: &Invariant) -> Result<Vec<String>, StoreError> {
-    Ok(sqlx::query_scalar(invariant.sql).bind(VIOLATIONS_MAX).fetch_all(store.pool()).await?)
+    Ok(sqlx::query_scalar(invariant.sql).bind(VIOLATIONS_MAX).fetch_all(store.scan()).await?)
 }
 
 /// Orders whose check count reached `maximum` while they await payment, without an alarm.
@@ -198,7 +198,7 @@ pub async fn silent_at_maximum(store: &Store, maximum: i64) -> Result<Vec<String
     )
     .bind(maximum)
     .bind(VIOLATIONS_MAX)
-    .fetch_all(store.pool())
+    .fetch_all(store.scan())
     .await?)
 }
 
@@ -234,7 +234,7 @@ pub async fn cancels_after(
     )
     .bind(after)
     .bind(rows_max)
-    .fetch_all(store.pool())
+    .fetch_all(store.scan())
     .await?)
 }
 
@@ -256,7 +256,7 @@ pub async fn late_cancels(
     .bind(now_ms)
     .bind(limit_ms)
     .bind(VIOLATIONS_MAX)
-    .fetch_all(store.pool())
+    .fetch_all(store.scan())
     .await?;
     Ok(ids.into_iter().map(OrderId::from_trusted).collect())
 }
@@ -271,6 +271,6 @@ pub async fn late_applications(store: &Store, limit_ms: i64) -> Result<Vec<Strin
     )
     .bind(limit_ms)
     .bind(VIOLATIONS_MAX)
-    .fetch_all(store.pool())
+    .fetch_all(store.scan())
     .await?)
 }

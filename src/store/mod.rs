@@ -6,8 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, AnyPool, Connection};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub mod alarms;
@@ -16,6 +16,7 @@ mod backlog;
 
 pub mod barriers;
 pub mod clock_probe;
+mod connection;
 pub mod deployment;
 mod error;
 pub mod history;
@@ -25,19 +26,20 @@ pub mod orders;
 pub mod outbox;
 pub mod payments;
 pub mod pending;
+mod schema;
+mod server;
 pub mod server_settings;
 pub mod skus;
 mod stock_ledger;
 pub mod stock_locks;
 pub mod sweeps;
 
+use connection::{ACQUIRE_TIMEOUT, Held, Pooled, limited};
 pub use error::StoreError;
 use error::inserted_once;
 
-/// Connections at most.
-const CONNECTIONS_MAX: u32 = 16;
-/// Longest wait for a connection, and for the turn to write on SQLite.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Whether the database can be worked with is known within this time.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The kind of database behind the common dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +62,7 @@ pub struct Store {
 /// A transaction that may write. Dropped without [`WriteTx::commit`], nothing of it happened.
 #[derive(Debug)]
 pub struct WriteTx<'a> {
-    tx: Transaction<'static, Any>,
+    held: Held,
     _turn: Option<SemaphorePermit<'a>>,
 }
 
@@ -73,36 +75,26 @@ impl Store {
         sqlx::any::install_default_drivers();
         let backend = if url.starts_with("sqlite:") { Backend::Sqlite } else { Backend::Mysql };
         let options = AnyConnectOptions::from_str(&with_create_mode(url, backend))?;
-        let pool = AnyPoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .after_connect(move |connection, _| Box::pin(prepare(connection, backend)))
-            .connect_with(options)
-            .await?;
+        // A pool goes on trying, and would say only that it took too long.
+        let first = limited(ACQUIRE_TIMEOUT, AnyConnection::connect_with(&options)).await?;
+        first.close().await?;
+        let pool = connection::pool(options, backend);
         Ok(Self { pool, backend, writer: Semaphore::new(1) })
-    }
-
-    /// Brings the schema up to date, one process at a time.
-    ///
-    /// # Errors
-    /// If a migration fails, or the database is of a newer release.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
-        let _turn = self.turn().await?;
-        sqlx::migrate!("./migrations").run(&self.pool).await?;
-        Ok(())
     }
 
     /// Opens a transaction that may write.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if no connection or turn was to be had in time.
+    /// [`StoreError::NoConnection`] or [`StoreError::Busy`] if no connection or turn was to be had
+    /// in time.
     pub async fn begin(&self) -> Result<WriteTx<'_>, StoreError> {
         let turn = self.turn().await?;
-        let tx = match self.backend {
-            Backend::Sqlite => self.pool.begin_with("begin immediate").await?,
-            Backend::Mysql => self.pool.begin().await?,
-        };
-        Ok(WriteTx { tx, _turn: turn })
+        let mut held = Held::take(&self.pool).await?;
+        match self.backend {
+            Backend::Sqlite => held.begin("begin immediate").await?,
+            Backend::Mysql => held.begin("begin").await?,
+        }
+        Ok(WriteTx { held, _turn: turn })
     }
 
     /// The kind of database.
@@ -111,13 +103,20 @@ impl Store {
         self.backend
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and takes writes; known within 2 s.
     ///
     /// # Errors
     /// If it doesn't.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        self.pool.acquire().await?.ping().await?;
-        Ok(())
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        let asked = async {
+            let mut held = Held::take(&self.pool).await?;
+            match self.backend {
+                Backend::Sqlite => Ok(held.ping().await?),
+                Backend::Mysql => server::require_writable(&mut held).await,
+            }
+        };
+        let late = |_| StoreError::NoConnection(READY_TIMEOUT);
+        tokio::time::timeout(READY_TIMEOUT, asked).await.map_err(late)?
     }
 
     /// Closes all connections.
@@ -125,8 +124,14 @@ impl Store {
         self.pool.close().await;
     }
 
-    fn pool(&self) -> &AnyPool {
-        &self.pool
+    /// Runs single statements.
+    fn pool(&self) -> Pooled {
+        Pooled::new(&self.pool)
+    }
+
+    /// Runs statements that read whole tables: they may take minutes.
+    fn scan(&self) -> Pooled {
+        Pooled::scanning(&self.pool)
     }
 
     async fn turn(&self) -> Result<Option<SemaphorePermit<'_>>, StoreError> {
@@ -144,21 +149,22 @@ impl WriteTx<'_> {
     /// Makes everything written in this transaction durable.
     ///
     /// # Errors
-    /// [`StoreError::CommitUnknown`]: the answer got lost, it may or may not have happened.
-    pub async fn commit(self) -> Result<(), StoreError> {
-        self.tx.commit().await.map_err(StoreError::CommitUnknown)
+    /// [`StoreError::CommitUnknown`]: the answer got lost, it may or may not have happened;
+    /// [`StoreError::Busy`]: it did not, and may be tried again.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        self.held.end("commit").await.map_err(StoreError::of_commit)
     }
 
     /// Undoes everything at once instead of when the connection is used next.
     ///
     /// # Errors
     /// If the connection broke; the database undoes it then.
-    pub async fn rollback(self) -> Result<(), StoreError> {
-        Ok(self.tx.rollback().await?)
+    pub async fn rollback(mut self) -> Result<(), StoreError> {
+        Ok(self.held.end("rollback").await?)
     }
 
-    fn connection(&mut self) -> &mut AnyConnection {
-        &mut self.tx
+    fn connection(&mut self) -> &mut Held {
+        &mut self.held
     }
 }
 
@@ -170,23 +176,6 @@ fn with_create_mode(url: &str, backend: Backend) -> String {
         (Backend::Sqlite, true) => format!("{url}&mode=rwc"),
         (Backend::Sqlite, false) => format!("{url}?mode=rwc"),
     }
-}
-
-async fn prepare(connection: &mut AnyConnection, backend: Backend) -> Result<(), sqlx::Error> {
-    let settings = match backend {
-        // What was answered must survive a power cut, so every commit is flushed.
-        Backend::Sqlite => ["pragma journal_mode = wal", "pragma synchronous = full"],
-        // Compare-and-set needs no snapshot, and a frozen one would show yesterday's attempts. A
-        // wait for a lock must not outlast the wait for a connection.
-        Backend::Mysql => [
-            "set session transaction isolation level read committed",
-            "set session innodb_lock_wait_timeout = 3",
-        ],
-    };
-    for setting in settings {
-        connection.execute(setting).await?;
-    }
-    Ok(())
 }
 
 /// Reads a stored time.
