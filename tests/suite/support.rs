@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
+pub(crate) mod commit_proxy;
 mod config;
 pub(crate) mod engines;
 mod notification;

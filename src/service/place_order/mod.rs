@@ -126,7 +126,7 @@ pub async fn place_order(
     } else {
         let draft = priced.draft(app, &key_hash, true)?;
         tracing::warn!(order.id = %draft.id(), "no half message, the order is degraded");
-        create(app, &draft).await?
+        create_degraded(app, &draft).await?
     };
     conclude(app, creation, &key_hash, &request.request_hash).await
 }
@@ -171,6 +171,20 @@ async fn create_behind_half_message(
     match barriers::settle(&app.store, &order_id, app.now()).await? {
         barriers::Outcome::RolledBack => failed.map_or(Ok(None), |error| Err(error.into())),
         barriers::Outcome::Committed => Ok(Some(Creation::KeyTaken)),
+    }
+}
+
+/// An order without a half message. Where the answer to its commit got lost, the barrier tells, and
+/// keeps a commit that is still under way from counting later.
+async fn create_degraded(app: &App, draft: &Draft) -> Result<Creation, PlaceError> {
+    match create(app, draft).await {
+        Err(error @ StoreError::CommitUnknown(_)) => {
+            match barriers::settle(&app.store, draft.id(), app.now()).await? {
+                barriers::Outcome::Committed => Ok(Creation::KeyTaken),
+                barriers::Outcome::RolledBack => Err(error.into()),
+            }
+        }
+        created => Ok(created?),
     }
 }
 

@@ -108,7 +108,9 @@ pub async fn settle(app: &App, request: &Request<'_>) -> Result<Outcome, StoreEr
             Ok(Some(outcome)) => return Ok(outcome),
             Ok(None) if tries < TRIES_MAX => {}
             Ok(None) => return Err(StoreError::Busy("the order keeps changing".into())),
-            Err(error) if error.is_busy() && tries < TRIES_MAX => {
+            // Whether a commit whose answer got lost took place is read, never assumed: the version
+            // that it was guarded by lets it happen once.
+            Err(error) if error.may_be_repeated() && tries < TRIES_MAX => {
                 tracing::debug!(order.id = %request.order_id, %error, "settling again");
                 tokio::time::sleep(BUSY_PAUSE * tries).await;
             }

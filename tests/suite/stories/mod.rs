@@ -3,6 +3,7 @@
 mod broker;
 mod broker_clock;
 mod cancel;
+mod commits;
 mod engines;
 mod notifications;
 mod payment;
