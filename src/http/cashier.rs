@@ -20,8 +20,10 @@ use super::input::OrderPath;
 use super::live::{self, Snapshot};
 use super::{HttpState, qr};
 use crate::domain::ids::OrderId;
+use crate::store::StoreError;
 use crate::store::orders::{self, Item};
 
+mod away;
 mod buyer_view;
 #[cfg(test)]
 mod fixtures;
@@ -66,12 +68,27 @@ pub(super) fn router() -> Router<HttpState> {
 async fn page(
     State(state): State<HttpState>,
     OrderPath(id): OrderPath,
-) -> Result<Html<String>, ApiError> {
-    let snapshot = read(&state, &id).await?;
-    let items = orders::items(&state.app.store, &id).await?;
+) -> Result<Response, ApiError> {
+    let (snapshot, items) = match read_page(&state, &id).await {
+        Ok(Some(read)) => read,
+        Ok(None) => return Err(ApiError::not_found("order").about("id")),
+        Err(error) => {
+            let error: &(dyn std::error::Error + 'static) = &error;
+            tracing::error!(error, "the database failed the cashier");
+            return Ok(away::one_moment());
+        }
+    };
     let page = Page::new(&snapshot, &items, state.app.now());
     let html = page.render().map_err(|error| internal(&error))?;
-    Ok(Html(html))
+    Ok(Html(html).into_response())
+}
+
+async fn read_page(
+    state: &HttpState,
+    id: &OrderId,
+) -> Result<Option<(Snapshot, Vec<Item>)>, StoreError> {
+    let Some(snapshot) = Snapshot::read(&state.app, id).await? else { return Ok(None) };
+    Ok(Some((snapshot, orders::items(&state.app.store, id).await?)))
 }
 
 async fn stream(

@@ -16,8 +16,8 @@ use super::HttpState;
 use super::error::ApiError;
 use crate::domain::ids::{OrderId, SkuId};
 
-/// Longest request body, notifications included (bytes).
-pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Longest request body, notifications included (bytes): what the column of a notification holds.
+pub const BODY_BYTES_MAX: usize = 65_535;
 /// A body that is too large is read to its end up to this length (bytes).
 const DRAINED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A body arrives within this time.
