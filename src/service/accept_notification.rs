@@ -68,7 +68,7 @@ pub async fn accept_notification(app: &App, raw: &[u8]) -> Result<Accepted, Noti
     let Some(order_id) = &record.order_id else { return store_only(app, &row, None).await };
     let answer = agreed_answer(app, &notify, &record.attempt);
     if answer.is_none() {
-        note_seen(app, order_id, &number, Some(notify.trade_no())).await?;
+        note_seen(app, order_id, &number, Some(notify.trade_no()), Trigger::Notify).await?;
     }
     let request = Request {
         order_id,

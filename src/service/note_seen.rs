@@ -21,6 +21,7 @@ pub async fn note_seen(
     order_id: &OrderId,
     out_trade_no: &OutTradeNo,
     trade_no: Option<&str>,
+    trigger: Trigger,
 ) -> Result<(), StoreError> {
     for _ in 0..TRIES_MAX {
         let Some(read) = orders::find(&app.store, order_id).await? else { return Ok(()) };
@@ -36,7 +37,7 @@ pub async fn note_seen(
         let status = read.order.status;
         let detail = json!({ "out_trade_no": out_trade_no, "trade_no": trade_no });
         let entry = Entry { cause: "payment_waiting", from: Some(status), to: status, detail };
-        let actor = Trigger::Notify.as_str();
+        let actor = trigger.as_str();
         history::append(&mut tx, order_id, read.order.version + 1, actor, &[entry], now).await?;
         tx.commit().await?;
         app.changes.announce(order_id);

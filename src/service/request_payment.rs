@@ -251,7 +251,7 @@ async fn hand_out(
 /// The gateway has ended the trade of this number: find out how.
 async fn settled_meanwhile(app: &App, record: &PaymentRecord) -> Result<OpenPayment, PaymentError> {
     let Some(order_id) = &record.order_id else { return Err(PaymentError::NoSuchOrder) };
-    note_seen(app, order_id, &record.attempt.out_trade_no, None).await?;
+    note_seen(app, order_id, &record.attempt.out_trade_no, None, Trigger::Http).await?;
     match settle(app, &Request::by(Trigger::Http, order_id)).await? {
         Outcome::Ended(OrderStatus::Cancelled) => Err(PaymentError::Cancelled),
         Outcome::Ended(_) => Err(PaymentError::Paid),
@@ -276,7 +276,7 @@ async fn close_replaced(app: &App, open: &PaymentRecord) -> Result<(), PaymentEr
             write_end(app, open, PaymentStatus::Closed, detail).await?;
         }
         CloseOutcome::StateChanged => {
-            note_seen(app, order_id, number, None).await?;
+            note_seen(app, order_id, number, None, Trigger::Http).await?;
             let outcome = settle(app, &Request::by(Trigger::Http, order_id)).await?;
             if let Outcome::Ended(OrderStatus::Paid) = outcome {
                 return Err(PaymentError::Paid);
