@@ -4,20 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::Notify;
 
 use crate::alipay::Alipay as Gateway;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::decision::Policy;
-use crate::domain::ids::{DeploymentId, OrderId};
+use crate::domain::ids::DeploymentId;
 use crate::domain::payment::AccountRef;
 use crate::ids::Ids;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
-/// Changes that a slow listener may miss before it has to read everything again.
-const CHANGES_KEPT: usize = 1_024;
+mod changes;
+
+pub use changes::{Changes, OrderWatch};
 
 /// The context of all use cases.
 #[derive(Debug)]
@@ -119,32 +120,4 @@ impl App {
 #[must_use]
 pub fn to_chrono(duration: std::time::Duration) -> chrono::Duration {
     chrono::Duration::from_std(duration).unwrap_or(chrono::Duration::MAX)
-}
-
-/// Tells whoever listens that an order has changed.
-#[derive(Debug)]
-pub struct Changes {
-    sender: broadcast::Sender<OrderId>,
-}
-
-impl Default for Changes {
-    fn default() -> Self {
-        Self { sender: broadcast::Sender::new(CHANGES_KEPT) }
-    }
-}
-
-impl Changes {
-    /// Tells that an order has changed; nobody may be listening.
-    pub fn announce(&self, order_id: &OrderId) {
-        // An error only says that nobody listens.
-        if self.sender.send(order_id.clone()).is_err() {
-            tracing::trace!(order.id = %order_id, "nobody watches this change");
-        }
-    }
-
-    /// Listens from now on.
-    #[must_use]
-    pub fn subscribe(&self) -> broadcast::Receiver<OrderId> {
-        self.sender.subscribe()
-    }
 }

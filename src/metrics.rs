@@ -29,7 +29,7 @@ label!(
     OutcomeLabel { outcome }
 );
 label!(
-    /// The answer to a check-back.
+    /// The answer to the broker: to a check-back, or to a delivery.
     AnswerLabel { answer }
 );
 label!(
@@ -64,6 +64,8 @@ pub struct Metrics {
     pub orders: Family<OutcomeLabel, Counter>,
     /// Check-backs by the answer given.
     pub check_backs: Family<AnswerLabel, Counter>,
+    /// Delivered messages by the answer given: `done`, `later`.
+    pub deliveries: Family<AnswerLabel, Counter>,
     /// Seconds from the end of an order's window to its cancel.
     pub cancel_lateness: Histogram,
     /// Gateway calls by method and result.
@@ -115,6 +117,7 @@ impl Metrics {
             registry: Registry::with_prefix("checkback"),
             orders: Family::default(),
             check_backs: Family::default(),
+            deliveries: Family::default(),
             cancel_lateness: Histogram::new(exponential_buckets(0.25, 2.0, 14)),
             gateway_calls: Family::default(),
             gateway_seconds,
@@ -140,6 +143,8 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register("orders", "Orders by outcome", self.orders.clone());
         registry.register("check_backs", "Check-backs by answer", self.check_backs.clone());
+        let deliveries = self.deliveries.clone();
+        registry.register("deliveries", "Delivered messages by answer", deliveries);
         registry.register_with_unit(
             "cancel_lateness",
             "From the end of the window to the cancel",
@@ -219,6 +224,11 @@ impl Metrics {
     /// Counts the answer to a check-back.
     pub fn check_back(&self, answer: &str) {
         self.check_backs.get_or_create(&AnswerLabel { answer: answer.into() }).inc();
+    }
+
+    /// Counts the answer to a delivered message.
+    pub fn delivery(&self, answer: &str) {
+        self.deliveries.get_or_create(&AnswerLabel { answer: answer.into() }).inc();
     }
 
     /// The text that Prometheus reads.

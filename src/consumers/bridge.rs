@@ -54,6 +54,17 @@ pub enum Consumed {
     Later,
 }
 
+impl Consumed {
+    /// The name in the metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Later => "later",
+        }
+    }
+}
+
 /// Handles one delivery. A panic or an overrun counts as [`Consumed::Later`].
 pub type Handler = Arc<dyn Fn(Delivery) -> BoxFuture<Consumed> + Send + Sync>;
 

@@ -21,7 +21,12 @@ pub fn handler(app: Arc<App>) -> Handler {
     Arc::new(move |delivery| {
         let app = Arc::clone(&app);
         let span = tracing::info_span!("cancel_order", order.id = %delivery.key);
-        Box::pin(async move { handle(&app, &delivery).await }.instrument(span))
+        let handled = async move {
+            let answer = handle(&app, &delivery).await;
+            app.metrics.delivery(answer.as_str());
+            answer
+        };
+        Box::pin(handled.instrument(span))
     })
 }
 

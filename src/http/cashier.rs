@@ -26,7 +26,7 @@ use crate::store::orders::{self, Item};
 mod away;
 mod buyer_view;
 #[cfg(test)]
-mod fixtures;
+pub(super) mod fixtures;
 mod scene;
 
 pub(super) use buyer_view::BuyerView;

@@ -1,17 +1,16 @@
 //! Live state of one order as server-sent events: at once, then after each change, until it ends.
 //!
-//! A change is announced inside this process; one made by another instance, or one that a slow
-//! listener missed, is found by polling. Nothing is sent twice.
+//! An order is read when a change of it is announced, and when its time has come; a change that
+//! another instance made is announced as well. Nothing is sent twice.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::sse::{Event, KeepAlive, Sse};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{self, Stream};
 use serde_json::{Value, json};
-use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +19,7 @@ use super::HttpState;
 use super::auth::{Caller, Keys};
 use super::cashier::BuyerView;
 use super::error::ApiError;
-use crate::app::App;
+use crate::app::{App, OrderWatch};
 use crate::config::Scope;
 use crate::domain::ids::OrderId;
 use crate::domain::order::OrderStatus;
@@ -31,10 +30,15 @@ use crate::store::{StoreError, history, orders, payments};
 
 /// Streams that are open at the same time in this process.
 const STREAMS_MAX: usize = 2_000;
-/// How often an order is read although nothing was announced.
-const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// An order is read after this although nothing was announced.
+const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// Shortest wait before an order is read again because its time has come.
-const POLL_INTERVAL_MIN: Duration = Duration::from_millis(1);
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+/// How soon an order is read again whose code is being made: that the code came is no change of the
+/// order, which others would announce.
+const CODE_PAUSE: TimeDelta = TimeDelta::seconds(2);
+/// … unless it has been missing for so long that its maker has given up.
+const CODE_PATIENCE: TimeDelta = TimeDelta::seconds(30);
 /// How often a comment keeps an idle connection open.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// How soon a listener should come back after a lost connection.
@@ -102,7 +106,7 @@ async fn open(
         ApiError::unavailable("too_many_streams", "too many streams are open, try again")
     })?;
     // Listening begins before reading: a change in between is read twice rather than missed.
-    let changes = state.app.changes.subscribe();
+    let changes = state.app.changes.watch(&order_id);
     let first = Snapshot::read(&state.app, &order_id).await?;
     let first = first.ok_or_else(|| ApiError::not_found("order").about("id"))?;
     let watch = Watch {
@@ -186,14 +190,14 @@ struct Watch {
     app: Arc<App>,
     order_id: OrderId,
     audience: Audience,
-    changes: Receiver<OrderId>,
+    changes: OrderWatch,
     admission: Option<Admission>,
     stop: CancellationToken,
     items: Vec<Item>,
     first: Option<Snapshot>,
     /// What the listener knows.
     sent: Value,
-    /// When the order looks different although nothing changes: at its deadline.
+    /// When the order may look different although no change is announced.
     turns_at: Option<DateTime<Utc>>,
     ended: bool,
     _permit: SemaphorePermit<'static>,
@@ -229,7 +233,7 @@ impl Watch {
             biased;
             () = self.stop.cancelled() => return false,
             () = ended(self.admission.as_mut()) => return false,
-            () = announced(&mut self.changes, &self.order_id) => {}
+            () = self.changes.changed() => {}
             () = sleep(pause) => {}
         }
         true
@@ -240,7 +244,7 @@ impl Watch {
         let now = self.app.now();
         let order = &snapshot.record.order;
         self.ended = is_last(order.status);
-        self.turns_at = (order.status == OrderStatus::AwaitingPayment).then_some(order.expires_at);
+        self.turns_at = next_turn(snapshot, now);
         let state = match self.audience {
             Audience::Storefront => {
                 json!(OrderView::new(&snapshot.record, &self.items, &snapshot.payments))
@@ -272,41 +276,66 @@ fn message(audience: Audience, state: &Value, now: DateTime<Utc>) -> String {
     message.to_string()
 }
 
+/// When an order that awaits its payment looks different by itself: at its deadline, when a code
+/// dies, or as soon as one that is being made is there.
+fn next_turn(snapshot: &Snapshot, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let order = &snapshot.record.order;
+    if order.status != OrderStatus::AwaitingPayment {
+        return None;
+    }
+    let live = snapshot.payments.iter().filter(|payment| payment.attempt.status.is_live());
+    let turns = live.map(|payment| {
+        let is_made = payment.qr_code.is_none() && now < payment.created_at + CODE_PATIENCE;
+        if is_made { now + CODE_PAUSE } else { payment.expires_at }
+    });
+    turns.chain([order.expires_at]).filter(|at| *at > now).min()
+}
+
 /// How long to wait before reading again.
 fn pause(now: DateTime<Utc>, turns_at: Option<DateTime<Utc>>) -> Duration {
     let until_turn =
         turns_at.filter(|at| *at > now).and_then(|at| at.signed_duration_since(now).to_std().ok());
-    until_turn.unwrap_or(POLL_INTERVAL).clamp(POLL_INTERVAL_MIN, POLL_INTERVAL)
-}
-
-/// Returns when a change of this order was announced, or when announcements were missed.
-async fn announced(changes: &mut Receiver<OrderId>, order_id: &OrderId) {
-    loop {
-        match changes.recv().await {
-            Ok(other) if other != *order_id => {}
-            Ok(_) | Err(RecvError::Lagged(_)) => return,
-            Err(RecvError::Closed) => std::future::pending().await,
-        }
-    }
+    until_turn.unwrap_or(PAUSE_MAX).clamp(PAUSE_MIN, PAUSE_MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::broadcast;
-
     use super::*;
+    use crate::domain::payment::PaymentStatus;
+    use crate::http::cashier::fixtures::{self, WINDOW_S, attempt, snapshot};
 
     fn at(ms: i64) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(1_000_000_000 + ms).expect("a time")
     }
 
     #[test]
-    fn the_order_is_read_when_its_window_ends_and_every_two_seconds() {
-        assert_eq!(pause(at(0), None), POLL_INTERVAL);
-        assert_eq!(pause(at(0), Some(at(60_000))), POLL_INTERVAL);
+    fn the_order_is_read_when_its_time_comes_and_once_a_minute() {
+        assert_eq!(pause(at(0), None), PAUSE_MAX);
+        assert_eq!(pause(at(0), Some(at(100_000))), PAUSE_MAX);
         assert_eq!(pause(at(0), Some(at(700))), Duration::from_millis(700));
-        assert_eq!(pause(at(700), Some(at(700))), POLL_INTERVAL);
-        assert_eq!(pause(at(900), Some(at(700))), POLL_INTERVAL);
+        assert_eq!(pause(at(700), Some(at(700))), PAUSE_MAX);
+        assert_eq!(pause(at(900), Some(at(700))), PAUSE_MAX);
+    }
+
+    #[test]
+    fn an_order_may_look_different_at_its_deadline_when_a_code_dies_and_while_one_is_made() {
+        let awaiting = OrderStatus::AwaitingPayment;
+        let deadline = Some(fixtures::at(WINDOW_S));
+        let turn = |payments, now| next_turn(&snapshot(awaiting, payments), fixtures::at(now));
+        assert_eq!(turn(vec![], 10), deadline);
+        assert_eq!(turn(vec![], WINDOW_S), None);
+        let mut short = attempt("A", PaymentStatus::Waiting);
+        short.expires_at = fixtures::at(20);
+        assert_eq!(turn(vec![short.clone()], 10), Some(short.expires_at));
+        assert_eq!(turn(vec![short], 20), deadline);
+        let mut in_the_making = attempt("B", PaymentStatus::Created);
+        in_the_making.qr_code = None;
+        assert_eq!(turn(vec![in_the_making.clone()], 10), Some(fixtures::at(12)));
+        assert_eq!(turn(vec![in_the_making.clone()], 40), deadline);
+        in_the_making.attempt.status = PaymentStatus::Failed;
+        assert_eq!(turn(vec![in_the_making], 10), deadline);
+        let paid = snapshot(OrderStatus::Paid, vec![attempt("C", PaymentStatus::Applied)]);
+        assert_eq!(next_turn(&paid, fixtures::at(10)), None);
     }
 
     #[test]
@@ -323,20 +352,5 @@ mod tests {
         let last = OrderStatus::ALL.into_iter().filter(|status| is_last(*status));
         let last: Vec<_> = last.map(OrderStatus::as_str).collect();
         assert_eq!(last, ["paid", "cancelled", "refunded"]);
-    }
-
-    #[tokio::test]
-    async fn another_orders_change_wakes_nobody_and_a_missed_one_does() {
-        let ours = OrderId::from_trusted("OURS");
-        let sender = broadcast::Sender::new(2);
-        let mut changes = sender.subscribe();
-        sender.send(OrderId::from_trusted("THEIRS")).expect("somebody listens");
-        sender.send(ours.clone()).expect("somebody listens");
-        announced(&mut changes, &ours).await;
-        assert!(changes.is_empty(), "both were looked at");
-        for _ in 0..3 {
-            sender.send(OrderId::from_trusted("THEIRS")).expect("somebody listens");
-        }
-        announced(&mut changes, &ours).await;
     }
 }

@@ -18,6 +18,7 @@ use crate::http::auth::KeyRing;
 use crate::http::{self, HttpState};
 use crate::listener::OrderListener;
 use crate::service::age_alarms::raise_age_alarms;
+use crate::service::find_changes::ChangeFinder;
 use crate::service::report_given_up::resolve_given_up;
 use crate::service::watch_broker::BrokerWatch;
 use crate::service::watch_clock::watch_clock;
@@ -38,6 +39,8 @@ use messaging::Messaging;
 const ROUTE_WAIT: Duration = Duration::from_secs(10);
 /// How often clocks and brokers' settings are compared, and ages looked at.
 const CLOCK_INTERVAL: Duration = Duration::from_mins(1);
+/// How often the changes of other instances are looked for, while somebody listens.
+const CHANGES_INTERVAL: Duration = Duration::from_secs(1);
 /// Each of these looks takes no longer.
 const WATCH_BUDGET: Duration = Duration::from_secs(30);
 /// Requests and tasks under way may finish within this time.
@@ -180,6 +183,11 @@ fn spawn_tasks(
         run_clock_watch(a, watch, s).await;
         "the clock watch"
     });
+    let (a, s) = (Arc::clone(app), stop.clone());
+    background.spawn(async move {
+        run_change_finder(a, s).await;
+        "the search for changes"
+    });
     messaging.spawn_starters(app, stop, background);
     Ok(())
 }
@@ -206,6 +214,21 @@ async fn within_budget(what: &str, looking: impl Future<Output = Result<(), Stor
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "{what} could not be looked at"),
         Err(_) => tracing::warn!("{what} could not be looked at in time"),
+    }
+}
+
+async fn run_change_finder(app: Arc<App>, stop: CancellationToken) {
+    let mut finder = ChangeFinder::default();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(CHANGES_INTERVAL) => {}
+        }
+        match tokio::time::timeout(WATCH_BUDGET, finder.look(&app)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "changes are looked for again"),
+            Err(_) => tracing::debug!("changes are looked for again: it took too long"),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod audit;
 
 pub mod cancel_order;
 pub mod check_back;
+pub mod find_changes;
 pub mod note_seen;
 pub mod order_view;
 pub mod place_order;

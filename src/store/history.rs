@@ -112,3 +112,40 @@ fn read(row: Row, order_id: &OrderId) -> Result<Event, StoreError> {
         detail,
     })
 }
+
+/// A change of an order: each has a version of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Change {
+    /// The order.
+    pub order_id: OrderId,
+    /// Its version since the change.
+    pub version: i64,
+    /// When, by the clock of the instance that changed it, shortly before it committed.
+    pub at: DateTime<Utc>,
+}
+
+/// The changes since a time, the latest `rows_max` of them.
+///
+/// # Errors
+/// If the database fails.
+pub async fn since(
+    store: &Store,
+    from: DateTime<Utc>,
+    rows_max: i64,
+) -> Result<Vec<Change>, StoreError> {
+    // Every change has a first line.
+    let rows: Vec<(String, i64, i64)> = sqlx::query_as(
+        "select order_id, version, at_ms from order_history where at_ms >= ? and line = 0 \
+         order by at_ms desc limit ?",
+    )
+    .bind(from.timestamp_millis())
+    .bind(rows_max)
+    .fetch_all(store.pool())
+    .await?;
+    let change = |(order_id, version, at_ms): (String, i64, i64)| Change {
+        order_id: OrderId::from_trusted(order_id),
+        version,
+        at: time(at_ms),
+    };
+    Ok(rows.into_iter().map(change).collect())
+}

@@ -23,7 +23,7 @@ pub(crate) mod engines;
 mod notification;
 
 use config::config;
-pub(crate) use config::{Broker, fresh_prefix, write_keys};
+pub(crate) use config::{Broker, write_keys};
 use engines::MysqlDatabase;
 pub(crate) use notification::notification;
 

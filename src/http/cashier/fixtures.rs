@@ -12,20 +12,20 @@ use crate::store::orders::OrderRecord;
 use crate::store::payments::PaymentRecord;
 
 /// The window of every order here (seconds).
-pub(super) const WINDOW_S: i64 = 60;
+pub(in crate::http) const WINDOW_S: i64 = 60;
 
 /// So many seconds after the order was placed.
-pub(super) fn at(seconds: i64) -> DateTime<Utc> {
+pub(in crate::http) fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000 + seconds, 0).expect("a time")
 }
 
 /// An amount.
-pub(super) fn fen(fen: i64) -> Fen {
+pub(in crate::http) fn fen(fen: i64) -> Fen {
     Fen::new(fen).expect("in range")
 }
 
 /// An order of 12.30 yuan with these payments.
-pub(super) fn snapshot(status: OrderStatus, payments: Vec<PaymentRecord>) -> Snapshot {
+pub(in crate::http) fn snapshot(status: OrderStatus, payments: Vec<PaymentRecord>) -> Snapshot {
     let record = OrderRecord {
         order: Order {
             id: OrderId::from_trusted("01ARZ3NDEKTSV4RRFFQ69G5FAV"),
@@ -54,7 +54,7 @@ pub(super) fn snapshot(status: OrderStatus, payments: Vec<PaymentRecord>) -> Sna
 }
 
 /// An attempt with a code.
-pub(super) fn attempt(number: &str, status: PaymentStatus) -> PaymentRecord {
+pub(in crate::http) fn attempt(number: &str, status: PaymentStatus) -> PaymentRecord {
     PaymentRecord {
         attempt: Attempt {
             out_trade_no: OutTradeNo::from_trusted(number),
@@ -83,7 +83,7 @@ pub(super) fn attempt(number: &str, status: PaymentStatus) -> PaymentRecord {
 }
 
 /// An attempt for which money came.
-pub(super) fn paid(number: &str, status: PaymentStatus, amount: i64) -> PaymentRecord {
+pub(in crate::http) fn paid(number: &str, status: PaymentStatus, amount: i64) -> PaymentRecord {
     let mut record = attempt(number, status);
     record.attempt.paid = true;
     record.paid = Some(fen(amount));

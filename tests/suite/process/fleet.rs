@@ -13,7 +13,7 @@ use super::child::{Ended, Process, checkback, note, until};
 use super::demo::{Ports, START_PATIENCE, STOP_BUDGET, run};
 use super::shop::Shop;
 use crate::support::engines::{MysqlDatabase, apache_namesrv};
-use crate::support::{Broker, fresh_prefix, loopback, shared_broker, write_keys};
+use crate::support::{Broker, loopback, shared_broker, write_keys};
 
 /// The keys of every instance, unless a test has others: all scopes for the shop's own.
 const KEYS: &str = r#"
@@ -32,7 +32,6 @@ pub(super) struct Fleet {
     /// The `[[http.keys]]` of the next configuration that is written.
     pub(super) keys: String,
     pub(super) public_listen: Option<SocketAddr>,
-    pub(super) name_prefix: String,
     broker: Broker,
     gateway: Option<Simulator>,
     database: Option<MysqlDatabase>,
@@ -57,7 +56,6 @@ impl Fleet {
             webhook: SocketAddr::from(([127, 0, 0, 1], 1)),
             keys: KEYS.to_owned(),
             public_listen: None,
-            name_prefix: fresh_prefix(),
             broker: shared_broker().await,
             gateway: Some(gateway.await.expect("the simulator starts")),
             database: MysqlDatabase::create().await,
@@ -117,7 +115,7 @@ code_life = "20s"
 "#,
             public = public.unwrap_or_default(),
             namesrv = self.broker.namesrv,
-            prefix = self.name_prefix,
+            prefix = self.broker.name_prefix,
             check_max = self.broker.check_max,
         )
     }
@@ -128,7 +126,7 @@ code_life = "20s"
     }
 
     /// Starts an instance there and waits until it is ready.
-    pub(super) async fn start(&self, name: &str, http: SocketAddr) -> Instance {
+    pub(super) async fn start(&self, name: &'static str, http: SocketAddr) -> Instance {
         let mut command = checkback();
         command.arg("serve").arg("--config").arg(self.configure(http));
         let mut process = Process::start(name, self.dir.path(), command);
@@ -140,7 +138,7 @@ code_life = "20s"
         })
         .await;
         note(format_args!("{name} is ready after {:?}", begun.elapsed()));
-        Instance { process, shop, http }
+        Instance { name, process, shop, http }
     }
 
     /// Two instances; notifications go to the second.
@@ -178,6 +176,7 @@ code_life = "20s"
 
 /// A running instance and somebody who uses it.
 pub(super) struct Instance {
+    pub(super) name: &'static str,
     pub(super) process: Process,
     pub(super) shop: Shop,
     pub(super) http: SocketAddr,

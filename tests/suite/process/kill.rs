@@ -126,7 +126,11 @@ pub(super) async fn ask_again(shop: &Shop, ledger: &Ledger) -> BTreeMap<String, 
 }
 
 /// Every trade with a buyer's money is applied to a paid order, or is on the alarm list.
-async fn account_for_every_payment(shop: &Shop, ledger: &Ledger, orders: &BTreeMap<String, i64>) {
+pub(super) async fn account_for_every_payment(
+    shop: &Shop,
+    ledger: &Ledger,
+    orders: &BTreeMap<String, i64>,
+) {
     let promised = ledger.open().clone();
     let trades = shop.trades().await;
     let with_money = |trade: &&Value| trade["state"] == "TRADE_SUCCESS";

@@ -13,6 +13,7 @@ on_each_database!(
     lines_are_listed_in_the_order_in_which_they_were_written,
     a_line_is_written_once,
     a_line_whose_detail_is_not_json_is_corrupt,
+    changes_since_a_time_are_the_latest_ones_once_each,
 );
 
 fn may_follow(from: Option<OrderStatus>, to: OrderStatus) -> bool {
@@ -99,4 +100,24 @@ async fn a_line_whose_detail_is_not_json_is_corrupt(db: &Database) {
     let corrupt = history::list(&db.store, &order_id("ORDER")).await;
     let column = "detail";
     assert!(matches!(corrupt, Err(StoreError::Corrupt { column: c, .. }) if c == column));
+}
+
+async fn changes_since_a_time_are_the_latest_ones_once_each(db: &Database) {
+    db.place("ORDER").await;
+    let awaiting = Some(OrderStatus::AwaitingPayment);
+    let entries = [
+        entry("one", awaiting, OrderStatus::AwaitingPayment),
+        entry("other", awaiting, OrderStatus::AwaitingPayment),
+    ];
+    for version in 2..=5 {
+        append(db, version, &entries).await.expect("it is written");
+    }
+    let since = async |from, rows_max| {
+        let changes = history::since(&db.store, at(from), rows_max).await.expect("changes");
+        assert!(changes.iter().all(|change| change.order_id == order_id("ORDER")));
+        changes.iter().map(|change| (change.version, change.at)).collect::<Vec<_>>()
+    };
+    assert_eq!(since(4, 10).await, [(5, at(5)), (4, at(4))]);
+    assert_eq!(since(2, 3).await, [(5, at(5)), (4, at(4)), (3, at(3))]);
+    assert_eq!(since(6, 10).await, []);
 }

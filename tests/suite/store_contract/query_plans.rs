@@ -20,7 +20,7 @@ const READS_ALL: [&str; 3] = [
 const READ_BY_HAND: [&str; 2] = ["audit.rs", "server_settings.rs"];
 
 /// What must use which index, by a part of the statement that no other has.
-const INDEXES: [(&str, &str); 8] = [
+const INDEXES: [(&str, &str); 9] = [
     ("select next_query_at_ms from pending_payments", "pending_payments_by_due"),
     ("update pending_payments set leased_by = ?", "pending_payments_by_due"),
     ("update pending_payments set check_count", "pending_payments_by_order"),
@@ -28,6 +28,7 @@ const INDEXES: [(&str, &str); 8] = [
     ("and not exists (select 1 from outbox earlier", "outbox_by_due"),
     ("select event_id, order_id from outbox", "outbox_by_due"),
     ("from alarms where resolved_at_ms is null order by", "alarms_by_age"),
+    ("from order_history where at_ms >= ?", "order_history_by_age"),
     ("from payments where order_id = ?", "payments_by_order"),
 ];
 

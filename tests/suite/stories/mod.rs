@@ -4,6 +4,7 @@ mod broker;
 mod broker_clock;
 mod cancel;
 mod commits;
+mod deployments;
 mod engines;
 mod notifications;
 mod payment;

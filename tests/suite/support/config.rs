@@ -16,7 +16,7 @@ use super::{CHECK_INTERVAL, FLASH_WINDOW, KEY, OPS_KEY, PAY_WINDOW, SHOP_KEY, lo
 static NEXT_PREFIX: AtomicU32 = AtomicU32::new(0);
 
 /// Topics and groups of one test on a broker that outlives this process.
-pub(crate) fn fresh_prefix() -> String {
+fn fresh_prefix() -> String {
     format!("t{}x{}-", std::process::id(), NEXT_PREFIX.fetch_add(1, Ordering::Relaxed))
 }
 
@@ -30,7 +30,8 @@ pub(crate) fn write_keys(dir: &TempDir) -> (PathBuf, PathBuf) {
     (private, public)
 }
 
-/// The broker of a test.
+/// The broker of a test, and how the test's deployment appears there.
+#[derive(Clone, Debug)]
 pub(crate) struct Broker {
     pub(crate) mode: RocketmqMode,
     pub(crate) namesrv: String,
