@@ -26,6 +26,7 @@ use crate::store::{Backend, StoreError, pending};
 
 mod messaging;
 mod open;
+mod server;
 mod sockets;
 mod starters;
 
@@ -34,6 +35,7 @@ pub use open::{Environment, open_app, open_gateway};
 pub use sockets::HttpSockets;
 
 use messaging::Messaging;
+use server::Limits;
 
 /// The HTTP port opens without a broker after this.
 const ROUTE_WAIT: Duration = Duration::from_secs(10);
@@ -248,12 +250,7 @@ fn serve_http(
     for (listener, router) in routers {
         let stop = stop.clone();
         background.spawn(async move {
-            let served = axum::serve(listener, router)
-                .with_graceful_shutdown(async move { stop.cancelled().await })
-                .await;
-            if let Err(error) = served {
-                tracing::error!(%error, "the HTTP server failed");
-            }
+            server::serve(listener, router, Limits::default(), stop).await;
             "the HTTP server"
         });
     }
