@@ -84,7 +84,7 @@ impl OrderWatch {
             None => false,
         };
         if !told {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

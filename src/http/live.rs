@@ -181,7 +181,7 @@ impl Admission {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(6);
 /// The same for what reads whole tables, outside of any request.
 const SCAN_TIMEOUT: Duration = Duration::from_mins(10);
+/// A connection that nobody needs is closed, before the server hangs up on it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that idled longer is tried before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
@@ -34,6 +36,7 @@ pub(super) fn pool(options: AnyConnectOptions, backend: Backend) -> AnyPool {
     AnyPoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(IDLE_TIMEOUT)
         .after_connect(move |connection, _| Box::pin(prepare(connection, backend)))
         .test_before_acquire(false)
         .before_acquire(|connection, used| {
@@ -72,11 +75,12 @@ async fn prepare(connection: &mut AnyConnection, backend: Backend) -> Result<(),
         // What was answered must survive a power cut, so every commit is flushed.
         Backend::Sqlite => ["pragma journal_mode = wal", "pragma synchronous = full"],
         // Compare-and-set needs no snapshot, and a frozen one would show yesterday's attempts. A
-        // wait for a lock must not outlast the wait for a connection. What doesn't fit its column
-        // is an error whatever the server's own mode says.
+        // wait for a lock must not outlast the wait for a connection. An instance that hangs in the
+        // middle of a transaction must not keep its locks: the server hangs up on it. What doesn't
+        // fit its column is an error whatever the server's own mode says.
         Backend::Mysql => [
             "set session transaction isolation level read committed",
-            "set session innodb_lock_wait_timeout = 3, autocommit = 1, \
+            "set session innodb_lock_wait_timeout = 3, wait_timeout = 20, autocommit = 1, \
              default_storage_engine = 'InnoDB', \
              sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT'",
         ],
