@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{Store, StoreError, WriteTx, inserted_once, time, time_opt};
 use crate::domain::alarm::{Alarm, AlarmKind};
+use crate::domain::ids::OrderId;
 
 /// Longest detail that is kept.
 const DETAIL_CHARS_MAX: usize = 1_000;
@@ -153,18 +154,71 @@ pub async fn resolve(
 
 const SELECT_OPEN: &str = "select id, kind, subject, severity, detail, count, opened_at_ms, \
     last_at_ms, acknowledged_at_ms, acknowledged_by, resolved_at_ms from alarms \
-    where resolved_at_ms is null order by opened_at_ms desc, id desc limit ?";
+    where resolved_at_ms is null and opened_at_ms <= ? and (opened_at_ms < ? or id < ?) \
+    order by opened_at_ms desc, id desc limit ?";
 
 const SELECT_ONE: &str = "select id, kind, subject, severity, detail, count, opened_at_ms, \
     last_at_ms, acknowledged_at_ms, acknowledged_by, resolved_at_ms from alarms where id = ?";
+
+const SELECT_OF_KIND: &str = "select id, kind, subject, severity, detail, count, opened_at_ms, \
+    last_at_ms, acknowledged_at_ms, acknowledged_by, resolved_at_ms from alarms \
+    where kind = ? order by opened_at_ms desc, id desc limit ?";
 
 /// The open alarms, newest first.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn open(store: &Store, rows_max: i64) -> Result<Vec<AlarmRecord>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(SELECT_OPEN).bind(rows_max).fetch_all(store.pool()).await?;
+    open_before(store, None, rows_max).await
+}
+
+/// The open alarms that were opened before another one, newest first.
+///
+/// # Errors
+/// If the database fails.
+pub async fn open_before(
+    store: &Store,
+    before: Option<&AlarmRecord>,
+    rows_max: i64,
+) -> Result<Vec<AlarmRecord>, StoreError> {
+    let (before_ms, before_id) = match before {
+        Some(alarm) => (alarm.opened_at.timestamp_millis(), alarm.id.as_str()),
+        None => (i64::MAX, ""),
+    };
+    let rows: Vec<Row> = sqlx::query_as(SELECT_OPEN)
+        .bind(before_ms)
+        .bind(before_ms)
+        .bind(before_id)
+        .bind(rows_max)
+        .fetch_all(store.pool())
+        .await?;
     Ok(rows.into_iter().map(AlarmRecord::from).collect())
+}
+
+/// The alarms of one kind, resolved ones included, newest first.
+///
+/// # Errors
+/// If the database fails.
+pub async fn of_kind(
+    store: &Store,
+    kind: AlarmKind,
+    rows_max: i64,
+) -> Result<Vec<AlarmRecord>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(SELECT_OF_KIND)
+        .bind(kind.as_str())
+        .bind(rows_max)
+        .fetch_all(store.pool())
+        .await?;
+    Ok(rows.into_iter().map(AlarmRecord::from).collect())
+}
+
+/// Reads one alarm, open or resolved.
+///
+/// # Errors
+/// If the database fails.
+pub async fn find(store: &Store, id: &str) -> Result<Option<AlarmRecord>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(SELECT_ONE).bind(id).fetch_optional(store.pool()).await?;
+    Ok(row.map(AlarmRecord::from))
 }
 
 /// Notes that an operator has seen an alarm; the first one stands. `None`: there is no such alarm.
@@ -188,8 +242,40 @@ pub async fn acknowledge(
     .execute(tx.connection())
     .await?;
     tx.commit().await?;
-    let row: Option<Row> = sqlx::query_as(SELECT_ONE).bind(id).fetch_optional(store.pool()).await?;
-    Ok(row.map(AlarmRecord::from))
+    find(store, id).await
+}
+
+const SELECT_ABOUT_ORDER: &str = "select id, kind, subject, severity, detail, count, \
+    opened_at_ms, last_at_ms, acknowledged_at_ms, acknowledged_by, resolved_at_ms from (\
+    select a.id, a.kind, a.subject, a.severity, a.detail, a.count, a.opened_at_ms, a.last_at_ms, \
+    a.acknowledged_at_ms, a.acknowledged_by, a.resolved_at_ms from alarms a where a.subject = ? \
+    union all \
+    select a.id, a.kind, a.subject, a.severity, a.detail, a.count, a.opened_at_ms, a.last_at_ms, \
+    a.acknowledged_at_ms, a.acknowledged_by, a.resolved_at_ms from payments p \
+    join alarms a on a.subject = p.out_trade_no where p.order_id = ? \
+    union all \
+    select a.id, a.kind, a.subject, a.severity, a.detail, a.count, a.opened_at_ms, a.last_at_ms, \
+    a.acknowledged_at_ms, a.acknowledged_by, a.resolved_at_ms from outbox o \
+    join alarms a on a.subject = o.event_id where o.order_id = ?) about \
+    order by opened_at_ms desc, id desc limit ?";
+
+/// The alarms about an order, its attempts and its events, resolved ones included, newest first.
+///
+/// # Errors
+/// If the database fails.
+pub async fn about_order(
+    store: &Store,
+    order_id: &OrderId,
+    rows_max: i64,
+) -> Result<Vec<AlarmRecord>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(SELECT_ABOUT_ORDER)
+        .bind(order_id.as_str())
+        .bind(order_id.as_str())
+        .bind(order_id.as_str())
+        .bind(rows_max)
+        .fetch_all(store.pool())
+        .await?;
+    Ok(rows.into_iter().map(AlarmRecord::from).collect())
 }
 
 /// Open alarms by kind, for metrics.

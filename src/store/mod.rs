@@ -26,6 +26,7 @@ pub mod orders;
 pub mod outbox;
 pub mod payments;
 pub mod pending;
+pub mod pending_list;
 mod schema;
 mod server;
 pub mod server_settings;

@@ -152,6 +152,25 @@ pub async fn find_by_order_no(
     Ok(id.map(OrderId::from_trusted))
 }
 
+/// Finds the orders that have this number at any storefront, newest first.
+///
+/// # Errors
+/// If the database fails.
+pub async fn with_order_no(
+    store: &Store,
+    order_no: &str,
+    rows_max: i64,
+) -> Result<Vec<OrderId>, StoreError> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "select id from orders where order_no = ? order by created_at_ms desc, id desc limit ?",
+    )
+    .bind(order_no)
+    .bind(rows_max)
+    .fetch_all(store.pool())
+    .await?;
+    Ok(ids.into_iter().map(OrderId::from_trusted).collect())
+}
+
 /// Reads an order's lines.
 ///
 /// # Errors

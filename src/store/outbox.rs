@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError, WriteTx};
+use super::{Store, StoreError, WriteTx, time, time_opt};
 use crate::domain::event::OrderEvent;
 use crate::domain::ids::OrderId;
 
@@ -159,4 +159,63 @@ pub async fn unpublished(store: &Store) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar("select count(*) from outbox where published = 0")
         .fetch_one(store.pool())
         .await?)
+}
+
+/// An event of the outbox as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// Its id, the same in every delivery.
+    pub event_id: String,
+    /// Where it goes, without the deployment's name prefix.
+    pub topic: String,
+    /// Its tag.
+    pub tag: String,
+    /// How often publishing failed.
+    pub failures: i64,
+    /// When it is published next, while it isn't.
+    pub due_at: DateTime<Utc>,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+    /// When the broker had it.
+    pub published_at: Option<DateTime<Utc>>,
+}
+
+#[derive(sqlx::FromRow)]
+struct PostedRow {
+    event_id: String,
+    topic: String,
+    tag: String,
+    failures: i64,
+    due_at_ms: i64,
+    created_at_ms: i64,
+    published_at_ms: Option<i64>,
+}
+
+/// The events of an order in their order.
+///
+/// # Errors
+/// If the database fails.
+pub async fn of_order(
+    store: &Store,
+    order_id: &OrderId,
+    rows_max: i64,
+) -> Result<Vec<Posted>, StoreError> {
+    let rows: Vec<PostedRow> = sqlx::query_as(
+        "select event_id, topic, tag, failures, due_at_ms, created_at_ms, published_at_ms \
+         from outbox where order_id = ? order by sequence limit ?",
+    )
+    .bind(order_id.as_str())
+    .bind(rows_max)
+    .fetch_all(store.pool())
+    .await?;
+    let posted = rows.into_iter().map(|row| Posted {
+        event_id: row.event_id,
+        topic: row.topic,
+        tag: row.tag,
+        failures: row.failures,
+        due_at: time(row.due_at_ms),
+        created_at: time(row.created_at_ms),
+        published_at: time_opt(row.published_at_ms),
+    });
+    Ok(posted.collect())
 }

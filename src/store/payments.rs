@@ -119,6 +119,34 @@ pub async fn of_order(store: &Store, id: &OrderId) -> Result<Vec<PaymentRecord>,
     rows.into_iter().map(Row::into_record).collect()
 }
 
+const SELECT_TO_LOOK_AT: &str = "select out_trade_no, order_id, channel, status, gateway_url, \
+    app_id, seller_id, subject, amount_fen, paid_fen, refunded_fen, trade_no, seen, qr_code, \
+    expires_at_ms, code_dies_at_ms, paid_at_ms, created_at_ms from payments \
+    where status in ('late', 'duplicate', 'wrong_amount', 'orphan') and refunded_fen < paid_fen \
+    and created_at_ms <= ? and (created_at_ms < ? or out_trade_no < ?) \
+    order by created_at_ms desc, out_trade_no desc limit ?";
+
+/// Payments that are recorded but not applied, and whose money is still here: those that were begun
+/// before another one, newest first.
+///
+/// # Errors
+/// If the database fails or a row breaks an invariant.
+pub async fn to_look_at(
+    store: &Store,
+    before: Option<(i64, &str)>,
+    rows_max: i64,
+) -> Result<Vec<PaymentRecord>, StoreError> {
+    let (before_ms, before_number) = before.unwrap_or((i64::MAX, ""));
+    let rows: Vec<Row> = sqlx::query_as(SELECT_TO_LOOK_AT)
+        .bind(before_ms)
+        .bind(before_ms)
+        .bind(before_number)
+        .bind(rows_max)
+        .fetch_all(store.pool())
+        .await?;
+    rows.into_iter().map(Row::into_record).collect()
+}
+
 /// Reads one attempt.
 ///
 /// # Errors

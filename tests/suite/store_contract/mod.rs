@@ -36,6 +36,7 @@ mod alarms;
 mod audit;
 mod barriers;
 mod connection;
+mod console;
 mod constraints;
 mod history;
 mod notifications;

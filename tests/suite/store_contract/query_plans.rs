@@ -8,8 +8,11 @@ use sqlx::AssertSqlSafe;
 
 use super::database::Database;
 
-/// Read the whole of a table that is small by design: for metrics, and once at start.
-const READS_ALL: [&str; 3] = [
+/// Read the whole of a table that is small by design: for metrics, for the console, once for all
+/// who look at it, and once at start.
+const READS_ALL: [&str; 4] = [
+    "select kind, count(*), count(case when next_query_at_ms <= ? then 1 end) \
+     from pending_payments group by kind",
     "select count(*), min(created_at_ms) from pending_payments",
     "update pending_payments set leased_by = null, leased_until_ms = 0 where leased_until_ms > 0",
     "select version, checksum, case when success then 1 else 0 end as finished \
@@ -20,15 +23,21 @@ const READS_ALL: [&str; 3] = [
 const READ_BY_HAND: [&str; 2] = ["audit.rs", "server_settings.rs"];
 
 /// What must use which index, by a part of the statement that no other has.
-const INDEXES: [(&str, &str); 9] = [
+const INDEXES: [(&str, &str); 15] = [
     ("select next_query_at_ms from pending_payments", "pending_payments_by_due"),
     ("update pending_payments set leased_by = ?", "pending_payments_by_due"),
     ("update pending_payments set check_count", "pending_payments_by_order"),
     ("from pending_payments where order_id = ?", "pending_payments_by_order"),
     ("and not exists (select 1 from outbox earlier", "outbox_by_due"),
     ("select event_id, order_id from outbox", "outbox_by_due"),
-    ("from alarms where resolved_at_ms is null order by", "alarms_by_age"),
     ("from order_history where at_ms >= ?", "order_history_by_age"),
+    ("from alarms where resolved_at_ms is null and opened_at_ms <= ?", "alarms_by_age"),
+    ("from alarms where kind = ? order by", "alarms_by_kind"),
+    ("from alarms a where a.subject = ?", "alarms_by_subject"),
+    ("from orders where order_no = ?", "orders_by_order_no"),
+    ("from payments where status in", "payments_by_status"),
+    ("from pending_payments p join orders o", "pending_payments_by_due"),
+    ("from sweep_runs where started_at_ms >= 0", "sweep_runs_by_age"),
     ("from payments where order_id = ?", "payments_by_order"),
 ];
 

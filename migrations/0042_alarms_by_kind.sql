@@ -1,0 +1,1 @@
+create index alarms_by_kind on alarms (kind, opened_at_ms)

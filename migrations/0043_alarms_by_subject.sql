@@ -1,0 +1,1 @@
+create index alarms_by_subject on alarms (subject, opened_at_ms)
