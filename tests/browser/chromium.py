@@ -148,11 +148,33 @@ class Page:
         self.call("Emulation.setEmulatedMedia", {
             "features": [{"name": "prefers-color-scheme", "value": scheme}]})
 
-    def screenshot(self, path):
-        shot = self.call("Page.captureScreenshot", {"format": "png"})
+    def screenshot(self, path, whole=False):
+        """Takes a picture of what is seen, or of the whole page."""
+        shot = self.call("Page.captureScreenshot", {
+            "format": "png", "captureBeyondViewport": whole, **self._clip(whole)})
         with open(path, "wb") as file:
             file.write(base64.b64decode(shot["data"]))
         return path
+
+    def _clip(self, whole):
+        if not whole:
+            return {}
+        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        return {"clip": {**size, "scale": 1}}
+
+    def follow(self, script, until, seconds=10):
+        """Runs a script that leads to another page, and waits there for an expression."""
+        self.eval(script)
+        start = time.monotonic()
+        while True:
+            try:
+                if self.eval(until):
+                    return
+            except RuntimeError:
+                pass  # The page that was asked is gone.
+            if time.monotonic() - start > seconds:
+                raise AssertionError(f"not true within {seconds} s: {until}")
+            time.sleep(0.03)
 
     def close(self):
         self.call("Page.close")
