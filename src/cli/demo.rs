@@ -193,6 +193,7 @@ fn welcome(args: &DemoArgs, service: &Service, surroundings: &Surroundings) {
 checkback is ready.
 
   API and its documentation   http://{http}/docs          (Authorization: Bearer {DEMO_KEY})
+  operator console            http://{http}/ops           (log in with {DEMO_KEY})
   metrics, health             http://{http}/metrics   http://{http}/readyz
   Alipay simulator            http://{simulator}/_ctl/trades
   RocketMQ name server        {namesrv}

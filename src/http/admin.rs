@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::{Extension, Json};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::HttpState;
 use super::auth::Caller;
 use super::error::{ApiError, Problem};
-use super::input::TextPath;
+use super::input::{QueryFields, TextPath, check_range};
 use crate::store::alarms::{self, AlarmRecord};
 
 /// Most alarms that one answer lists.
@@ -28,13 +28,43 @@ struct AlarmsAnswer {
     alarms: Vec<AlarmRecord>,
 }
 
+/// Which of the open alarms.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListFields {
+    /// Only alarms that were opened before this one.
+    before: Option<String>,
+    /// How many at most.
+    limit: Option<i64>,
+}
+
 /// Lists the open alarms.
 #[utoipa::path(
     get, path = "/v1/admin/alarms", tag = "operators",
-    responses((status = 200, description = "the open alarms", body = AlarmsAnswer))
+    params(
+        ("before" = Option<String>, Query, description = "the last id of the page before"),
+        ("limit" = Option<i64>, Query, description = "1 to 500, which is the default"),
+    ),
+    responses(
+        (status = 200, description = "the open alarms", body = AlarmsAnswer),
+        (status = 400, description = "a field can't be used", body = Problem),
+    )
 )]
-async fn list(State(state): State<HttpState>) -> Result<Json<AlarmsAnswer>, ApiError> {
-    let alarms = alarms::open(&state.app.store, ALARMS_MAX).await?;
+async fn list(
+    State(state): State<HttpState>,
+    QueryFields(fields): QueryFields<ListFields>,
+) -> Result<Json<AlarmsAnswer>, ApiError> {
+    let store = &state.app.store;
+    let rows_max = fields.limit.unwrap_or(ALARMS_MAX);
+    check_range("limit", rows_max, 1, ALARMS_MAX)?;
+    let before = match fields.before {
+        Some(id) => {
+            let found = alarms::find(store, &id).await?;
+            Some(found.ok_or_else(|| ApiError::invalid("before", "there is no such alarm"))?)
+        }
+        None => None,
+    };
+    let alarms = alarms::open_before(store, before.as_ref(), rows_max).await?;
     Ok(Json(AlarmsAnswer { alarms }))
 }
 

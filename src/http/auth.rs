@@ -28,6 +28,11 @@ impl Caller {
     pub(super) fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
     }
+
+    /// The hash of its key, which signs the sessions that the key opens.
+    pub(super) fn key_hash(&self) -> &str {
+        &self.key_hash
+    }
 }
 
 /// The keys that are valid at one time, known by their hashes only.
@@ -83,6 +88,11 @@ impl Keys {
     pub(super) fn admit(&self, earlier: &Caller, scope: Scope) -> bool {
         let today = self.0.iter().find(|caller| caller.key_hash == earlier.key_hash);
         today.is_some_and(|caller| caller.name == earlier.name && caller.may(scope))
+    }
+
+    /// Whose key this name is.
+    pub(super) fn named(&self, name: &str) -> Option<&Caller> {
+        self.0.iter().find(|caller| caller.name == name)
     }
 
     /// Hashes are compared, so that the time it takes says nothing about a key.

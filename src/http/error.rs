@@ -78,6 +78,16 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
     }
 
+    /// Its HTTP status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Its sentence for people.
+    pub(super) fn detail(&self) -> &str {
+        &self.problem.detail
+    }
+
     /// Names the field that is wrong.
     #[must_use]
     pub fn about(mut self, field: impl Into<String>) -> Self {

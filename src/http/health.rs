@@ -14,6 +14,10 @@ use crate::domain::alarm::AlarmKind;
 use crate::metrics::KindLabel;
 use crate::store::{StoreError, alarms, outbox, pending};
 
+/// States in which it is not ready.
+const NO_DATABASE: &str = "no_database";
+const DRAINING: &str = "draining";
+
 pub(super) fn router() -> Router<HttpState> {
     Router::new()
         .route("/livez", get(|| async { "ok" }))
@@ -21,8 +25,9 @@ pub(super) fn router() -> Router<HttpState> {
         .route("/metrics", get(metrics))
 }
 
-#[derive(Debug, Serialize)]
-struct Readiness {
+/// How this instance and what it depends on are.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Readiness {
     status: &'static str,
     database: &'static str,
     broker: &'static str,
@@ -32,27 +37,37 @@ struct Readiness {
 }
 
 async fn readyz(State(state): State<HttpState>) -> Response {
-    let draining = state.stop.is_cancelled();
-    let database = database_ready(&state).await;
-    let broker = state.half_messages.reachable();
-    let gateway = state.app.gateway_answers();
-    let clock = state.app.may_cancel();
-    let broker_settings = state.app.half_messages_fit();
-    let (code, status) = match (database, draining) {
-        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "no_database"),
-        (true, true) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-        (true, false) if broker && gateway && clock && broker_settings => (StatusCode::OK, "ok"),
-        (true, false) => (StatusCode::OK, "degraded"),
+    let readiness = Readiness::read(&state).await;
+    let code = match readiness.status {
+        NO_DATABASE | DRAINING => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::OK,
     };
-    let body = Readiness {
-        status,
-        database: word(database),
-        broker: word(broker),
-        gateway: word(gateway),
-        clock: word(clock),
-        broker_settings: word(broker_settings),
-    };
-    (code, Json(body)).into_response()
+    (code, Json(readiness)).into_response()
+}
+
+impl Readiness {
+    /// Looks at everything now.
+    pub(super) async fn read(state: &HttpState) -> Self {
+        let draining = state.stop.is_cancelled();
+        let database = database_ready(state).await;
+        let broker = state.half_messages.reachable();
+        let gateway = state.app.gateway_answers();
+        let clock = state.app.may_cancel();
+        let broker_settings = state.app.half_messages_fit();
+        let status = match (database, draining) {
+            (false, _) => NO_DATABASE,
+            (true, true) => DRAINING,
+            (true, false) => word(broker && gateway && clock && broker_settings),
+        };
+        Self {
+            status,
+            database: word(database),
+            broker: word(broker),
+            gateway: word(gateway),
+            clock: word(clock),
+            broker_settings: word(broker_settings),
+        }
+    }
 }
 
 async fn database_ready(state: &HttpState) -> bool {

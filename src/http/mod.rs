@@ -31,6 +31,7 @@ mod health;
 pub mod input;
 mod live;
 mod notify;
+mod ops;
 mod orders;
 mod payments;
 mod qr;
@@ -58,6 +59,7 @@ pub struct HttpState {
     /// How buyers reach the cashier, without a slash at the end.
     pub public_url: Arc<str>,
     keys: Arc<auth::KeyRing>,
+    console: Arc<ops::Console>,
     placing: Arc<Semaphore>,
 }
 
@@ -88,7 +90,8 @@ impl HttpState {
     ) -> Self {
         let placing = Arc::new(Semaphore::new(PLACING_MAX));
         let public_url = public_url.trim_end_matches('/').into();
-        Self { app, half_messages, stop, tasks, public_url, keys, placing }
+        let console = Arc::default();
+        Self { app, half_messages, stop, tasks, public_url, keys, console, placing }
     }
 }
 
@@ -120,7 +123,9 @@ fn private_routes(state: &HttpState) -> Router<HttpState> {
         .route_layer(from_fn_with_state(state.clone(), auth::require_key));
     let (api, document) =
         OpenApiRouter::with_openapi(ApiDoc::openapi()).merge(keyed).split_for_parts();
-    api.merge(SwaggerUi::new("/docs").url("/openapi.json", document)).merge(health::router())
+    api.merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .merge(health::router())
+        .merge(ops::router(state))
 }
 
 fn scoped(routes: OpenApiRouter<HttpState>, scope: Scope) -> OpenApiRouter<HttpState> {
@@ -158,14 +163,14 @@ async fn no_such_method(State(state): State<HttpState>, request: Request) -> Api
     state.keys.load().refuse_unknown(&request).unwrap_or(wrong_method)
 }
 
-/// Refusals by the libraries below become problem details, too.
+/// Refusals by the libraries below become problem details, too; the console's are pages.
 fn as_problem(response: Response) -> Response {
     let status = response.status();
-    let is_problem = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|media_type| media_type.as_bytes().starts_with(b"application/problem+json"));
-    if is_problem || !status.is_client_error() {
+    let is_ours = response.headers().get(header::CONTENT_TYPE).is_some_and(|media_type| {
+        let ours: [&[u8]; 2] = [b"application/problem+json", b"text/html"];
+        ours.iter().any(|ours| media_type.as_bytes().starts_with(ours))
+    });
+    if is_ours || !status.is_client_error() {
         return response;
     }
     let detail = "the request can't be understood";

@@ -3,6 +3,7 @@
 
 pub mod accept_notification;
 pub mod age_alarms;
+pub mod ask_again;
 pub mod audit;
 
 pub mod cancel_order;

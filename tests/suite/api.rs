@@ -12,6 +12,7 @@ mod bodies;
 mod input;
 mod live;
 mod operations;
+mod ops;
 mod paths;
 
 /// An order id that no order has.

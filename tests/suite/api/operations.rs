@@ -146,6 +146,27 @@ async fn an_operator_sees_alarms_and_acknowledges_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn alarms_are_listed_page_by_page() {
+    let app = TestApp::start().await;
+    for subject in ["E1", "E2", "E3"] {
+        let alarm = Alarm::new(AlarmKind::OutboxStuck, subject, "for a test");
+        raise_alarm(app.app(), &alarm).await.expect("raised");
+    }
+    let (mut seen, mut query) = (Vec::new(), "?limit=2".to_owned());
+    loop {
+        let request = app.client.get(app.url(&format!("/v1/admin/alarms{query}")));
+        let answer = json_of(request.bearer_auth(OPS_KEY).send().await.expect("an answer")).await;
+        let page = answer["alarms"].as_array().expect("a list").clone();
+        let Some(last) = page.last() else { break };
+        assert!(page.len() <= 2, "{page:?}");
+        query = format!("?limit=2&before={}", text(last, "id"));
+        seen.extend(page.iter().map(|alarm| text(alarm, "subject")));
+    }
+    assert_eq!(seen, ["E3", "E2", "E1"]);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_code_is_drawn_while_there_is_something_to_pay() {
     let app = TestApp::start().await;
     let mut flaws = Flaws::default();
