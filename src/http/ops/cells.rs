@@ -157,8 +157,14 @@ impl Cell {
         if let Some(id) = OrderId::parse(first) {
             return Self::Link { href: format!("/ops/orders/{id}"), text: subject.to_owned() };
         }
-        let about_machines =
-            [AlarmKind::AccountBroken, AlarmKind::ClockSkew, AlarmKind::ForeignMessage];
+        let about_machines = [
+            AlarmKind::AccountBroken,
+            AlarmKind::ClockMismatch,
+            AlarmKind::ClockSkew,
+            AlarmKind::ForeignMessage,
+            AlarmKind::HalfMessageGivenUp,
+            AlarmKind::TopicWrongType,
+        ];
         if about_machines.iter().any(|kind| kind.as_str() == alarm.kind) {
             return Self::code(subject);
         }
