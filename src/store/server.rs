@@ -14,8 +14,9 @@ const CHARACTER_SET: &str = "utf8mb4";
 /// A text column.
 #[derive(sqlx::FromRow)]
 struct Column {
-    table_name: String,
-    column_name: String,
+    /// Its table.
+    owner: String,
+    name: String,
     character_set: String,
     collation: String,
 }
@@ -33,24 +34,24 @@ pub(super) async fn verify(held: &mut Held, tables: &[String]) -> Result<(), Sto
         )));
     }
     let columns: Vec<Column> = sqlx::query_as(
-        "select cast(table_name as char) as table_name, cast(column_name as char) as column_name, \
+        "select cast(table_name as char) as owner, cast(column_name as char) as name, \
          cast(character_set_name as char) as character_set, \
          cast(collation_name as char) as collation from information_schema.columns \
          where table_schema = database() and collation_name is not null",
     )
     .fetch_all(held)
     .await?;
-    let ours = |column: &&Column| tables.iter().any(|table| *table == column.table_name);
+    let ours = |column: &&Column| tables.contains(&column.owner);
     let unfit = |column: &&Column| !keeps_apart(&column.character_set, &column.collation);
     match columns.iter().filter(ours).find(unfit) {
         None => Ok(()),
         Some(column) => Err(StoreError::Unfit(format!(
             "{table}.{} is {} with the collation {}, which takes ids for equal that are not: run \
              `alter table {table} convert to character set utf8mb4 collate utf8mb4_bin`",
-            column.column_name,
+            column.name,
             column.character_set,
             column.collation,
-            table = column.table_name,
+            table = column.owner,
         ))),
     }
 }
