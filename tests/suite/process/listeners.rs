@@ -91,10 +91,10 @@ async fn the_public_listener_has_the_webhook_and_the_cashier_and_nothing_else() 
     let open_stream = async |at, path| {
         let answer = caller.request(at, ("GET", path)).send().await.expect("a stream");
         assert_eq!(answer.status(), 200, "{path}");
-        tokio::spawn(answer.text())
+        answer
     };
-    let at_private = open_stream(private, "/v1/orders/ID/stream").await;
-    let at_public = open_stream(public, "/pay/ID/stream").await;
+    let at_private = tokio::spawn(open_stream(private, "/v1/orders/ID/stream").await.text());
+    let at_public = tokio::spawn(open_stream(public, "/pay/ID/stream").await.text());
     process.signal("TERM");
     let ended = process.end_within(STOP_BUDGET).await;
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");

@@ -86,7 +86,7 @@ async fn assert_unavailable(app: &TestApp, order: &str, number: &str) {
     let show = app.get(&format!("/v1/orders/{order}"));
     let cashier = app.client.get(app.url(&format!("/pay/{order}")));
     let requests = [place, pay, show, cashier].map(reqwest::RequestBuilder::send);
-    let (answers, notified, ready, live) = tokio::join!(
+    let (answers, notified, ready, alive) = tokio::join!(
         futures_util::future::join_all(requests),
         app.notify(notification(number, &[])),
         app.client.get(app.url("/readyz")).send(),
@@ -100,7 +100,7 @@ async fn assert_unavailable(app: &TestApp, order: &str, number: &str) {
     }
     assert_eq!(notified.0, 503, "{}", notified.1);
     assert_eq!(ready.expect("an answer").status(), 503);
-    assert_eq!(live.expect("an answer").status(), 200);
+    assert_eq!(alive.expect("an answer").status(), 200);
 }
 
 async fn is_ready(app: &TestApp) -> bool {
