@@ -100,7 +100,7 @@ async fn health_checks_ask_for_pages_that_exist() {
     assert_eq!(service.port(), Some(config.http.listen.port()));
     let gateway: reqwest::Url = config.alipay.gateway_url.parse().expect("an address");
     assert_eq!(simulator.port(), gateway.port());
-    let app = TestApp::start().await;
+    let app = TestApp::start_without_broker().await;
     let response = app.get(service.path()).send().await.expect("an answer");
     assert!(response.status().is_success(), "{service}");
     let response = app.client.get(format!("{}{}", app.simulator, simulator.path())).send().await;
