@@ -23,6 +23,8 @@ pub(super) struct Situation {
     pub degraded: bool,
     /// The order still awaits its payment.
     pub awaiting: bool,
+    /// The broker was told to deliver the message that cancels the order.
+    pub handed_over: bool,
     /// When it may be cancelled.
     pub due_at: DateTime<Utc>,
     /// How often it was looked at.
@@ -48,7 +50,14 @@ pub(super) fn next_look(situation: &Situation, now: DateTime<Utc>) -> DateTime<U
     let broker_looks_after_it =
         !situation.degraded && matches!(situation.trigger, Trigger::CheckBack | Trigger::Http);
     if broker_looks_after_it {
-        return now + interval * 3;
+        let next = now + interval * 3;
+        // A broker that goes on asking has not taken the answer: an account without the right to
+        // give it hears nothing of that.
+        return if situation.handed_over {
+            next.min(situation.due_at + interval * 4)
+        } else {
+            next
+        };
     }
     let next = now + interval;
     if situation.due_at > now { next.min(situation.due_at) } else { next }
@@ -78,6 +87,7 @@ mod tests {
             trigger: Trigger::CheckBack,
             degraded: false,
             awaiting: true,
+            handed_over: false,
             due_at: at(60),
             looks: 0,
             code_dies_at: None,
@@ -88,6 +98,14 @@ mod tests {
     #[test]
     fn after_a_check_back_two_further_ones_may_be_missed() {
         assert_eq!(next_look(&situation(), at(0)), at(15));
+    }
+
+    #[test]
+    fn a_broker_that_goes_on_asking_after_its_answer_is_not_waited_for() {
+        let answered = Situation { handed_over: true, ..situation() };
+        assert_eq!(next_look(&answered, at(60)), at(75));
+        assert_eq!(next_look(&answered, at(70)), at(80));
+        assert_eq!(next_look(&answered, at(90)), at(80));
     }
 
     #[test]

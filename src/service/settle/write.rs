@@ -190,6 +190,7 @@ async fn write_pending(
         trigger: plan.request.trigger,
         degraded: plan.snapshot.order.degraded,
         awaiting: order.status == OrderStatus::AwaitingPayment && turn == Turn::Unchanged,
+        handed_over: plan.leaves_the_cancel_to_others(),
         due_at: order.due_at(app.policy().grace),
         looks: match turn {
             Turn::Paid | Turn::Cancelled => 0,
