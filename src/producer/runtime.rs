@@ -158,7 +158,7 @@ impl MessagingRuntime {
             instances: Arc::clone(&instances),
             routes: Arc::clone(&routes),
             missed: HashSet::new(),
-            away: false,
+            stale: false,
             renewed_at: Instant::now(),
         };
         let pulse = tokio::spawn(pulse.run(recovered)).abort_handle();
@@ -249,8 +249,8 @@ struct Pulse {
     routes: Arc<Mutex<Routes>>,
     /// Topics that were looked for in vain.
     missed: HashSet<String>,
-    /// Whether no broker listened at the last look.
-    away: bool,
+    /// Whether there was an outage that producers and consumers have not been renewed after.
+    stale: bool,
     renewed_at: Instant,
 }
 
@@ -260,55 +260,64 @@ impl Pulse {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let late = self.find_missing_routes().await;
-            let brokers = lock(&self.routes).brokers.clone();
-            let listening = any_listens(&brokers).await;
-            let away = !brokers.is_empty() && !listening;
-            let refused = listening
-                && self.renewed_at.elapsed() > REFUSED_SPACING
-                && std::mem::take(&mut lock(&self.routes).refused);
-            if late || refused || (self.away && !away) {
-                lock(&self.routes).refused = false;
+            let away = self.look_for_outage().await;
+            let (wanted, missing) = self.topics();
+            // A broker listens before the name server knows it again, and one that was renewed in
+            // between would look for its route ten seconds later. It may have moved, too.
+            let looked_for = if self.stale { &wanted } else { &missing };
+            let found = self.find_routes(looked_for).await;
+            let late = found.iter().any(|topic| self.missed.remove(topic));
+            self.missed.extend(missing.into_iter().filter(|topic| !found.contains(topic)));
+            let back = self.stale && !away && found.len() == wanted.len();
+            if late || back {
+                self.stale = false;
                 self.renewed_at = Instant::now();
                 recovered.send_modify(|count| *count += 1);
             }
-            self.away = away;
-            lock(&self.routes).away = away;
         }
     }
 
-    /// Whether a route was found that had been looked for in vain.
-    async fn find_missing_routes(&mut self) -> bool {
-        let missing: Vec<String> = {
-            let routes = lock(&self.routes);
-            routes.wanted.difference(&routes.known).cloned().collect()
-        };
-        if missing.is_empty() {
-            return false;
-        }
-        let mut late = false;
-        if any_listens(&self.instances.namesrv).await {
-            // A fresh connection has no open circuit breaker.
-            let config = self.instances.next();
-            let Ok(mut admin) =
-                admin_client(Arc::clone(&self.client), self.hook.clone(), config).await
-            else {
-                return false;
-            };
-            for topic in &missing {
-                let brokers = masters(&admin, topic).await;
-                if !brokers.is_empty() {
-                    let mut routes = lock(&self.routes);
-                    routes.known.insert(topic.clone());
-                    routes.brokers.extend(brokers);
-                    late |= self.missed.remove(topic);
-                }
-            }
-            stop_admin(&mut admin).await;
-        }
+    /// Whether no broker listens. That, and a refused send, make what is connected stale.
+    async fn look_for_outage(&mut self) -> bool {
+        let brokers = lock(&self.routes).brokers.clone();
+        let away = !brokers.is_empty() && !any_listens(&brokers).await;
+        let mut routes = lock(&self.routes);
+        routes.away = away;
+        let refused =
+            self.renewed_at.elapsed() > REFUSED_SPACING && std::mem::take(&mut routes.refused);
+        self.stale |= away || refused;
+        away
+    }
+
+    /// The topics that are wanted, and those of them without a route.
+    fn topics(&self) -> (Vec<String>, Vec<String>) {
         let routes = lock(&self.routes);
-        self.missed.extend(missing.into_iter().filter(|topic| !routes.known.contains(topic)));
-        late
+        let missing = routes.wanted.difference(&routes.known).cloned().collect();
+        (routes.wanted.iter().cloned().collect(), missing)
+    }
+
+    /// Those of the topics that the name server has a route for.
+    async fn find_routes(&self, topics: &[String]) -> HashSet<String> {
+        let mut found = HashSet::new();
+        if topics.is_empty() || !any_listens(&self.instances.namesrv).await {
+            return found;
+        }
+        // A fresh connection has no open circuit breaker.
+        let (client, config) = (Arc::clone(&self.client), self.instances.next());
+        let Ok(mut admin) = admin_client(client, self.hook.clone(), config).await else {
+            return found;
+        };
+        for topic in topics {
+            let brokers = masters(&admin, topic).await;
+            if !brokers.is_empty() {
+                let mut routes = lock(&self.routes);
+                routes.known.insert(topic.clone());
+                routes.brokers.extend(brokers);
+                found.insert(topic.clone());
+            }
+        }
+        stop_admin(&mut admin).await;
+        found
     }
 }
 
