@@ -11,6 +11,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rocketmq_client_rust::{ClientError, DefaultMQProducer, SendStatus, TransactionMQProducer};
@@ -135,6 +136,8 @@ pub struct TransactionProducer {
     topics: Vec<String>,
     producer: Arc<Current<TransactionMQProducer>>,
     renewal: AbortHandle,
+    /// The epoch in which the last half message was not accepted; 0 if it was.
+    refused_in: AtomicU64,
 }
 
 impl TransactionProducer {
@@ -164,7 +167,8 @@ impl TransactionProducer {
         }
         let producer = Arc::new(Current::new(producer));
         let renewal = tokio::spawn(renew(runtime.recoveries(), Arc::clone(&producer), build));
-        Ok(Self { runtime: Arc::clone(runtime), topics, producer, renewal: renewal.abort_handle() })
+        let (runtime, renewal) = (Arc::clone(runtime), renewal.abort_handle());
+        Ok(Self { runtime, topics, producer, renewal, refused_in: AtomicU64::new(0) })
     }
 
     /// Sends a half message and, once the broker has it, runs the handler's `execute` with `job`.
@@ -177,6 +181,13 @@ impl TransactionProducer {
         message: OutgoingMessage,
         job: Job,
     ) -> Result<HalfSend, SendError> {
+        let sent = self.try_send(message, job).await;
+        let accepted = matches!(sent, Ok(HalfSend::Accepted { .. }));
+        self.refused_in.store(if accepted { 0 } else { self.epoch() }, Ordering::Relaxed);
+        sent
+    }
+
+    async fn try_send(&self, message: OutgoingMessage, job: Job) -> Result<HalfSend, SendError> {
         let topic = self.runtime.name(&message.topic);
         let slot = Arc::new(Slot::default());
         let ticket = Ticket { job, slot: Arc::clone(&slot) };
@@ -212,10 +223,17 @@ impl TransactionProducer {
         self.topics.iter().all(|topic| self.runtime.has_route(topic))
     }
 
-    /// Whether the broker is known and listened at the last look, up to a second ago.
+    /// Whether the broker is known, listened at the last look, up to a second ago, and took the
+    /// last half message since it was reached: it may refuse this account.
     #[must_use]
     pub fn reachable(&self) -> bool {
-        self.ready() && !self.runtime.is_away()
+        let refused = self.refused_in.load(Ordering::Relaxed) == self.epoch();
+        self.ready() && !self.runtime.is_away() && !refused
+    }
+
+    /// Another one after every outage.
+    fn epoch(&self) -> u64 {
+        *self.runtime.recoveries().borrow() + 1
     }
 
     /// Waits until [`Self::ready`], or for `limit`.
