@@ -46,9 +46,14 @@ static BROKER: OnceCell<(TempDir, EmbeddedRocketMq)> = OnceCell::const_new();
 
 /// The tests' broker: one for all of them, each test has its own topics.
 pub(crate) async fn shared_broker() -> Broker {
-    if let Some(namesrv) = engines::apache_namesrv() {
-        return Broker::apache(namesrv);
+    match engines::apache_namesrv() {
+        Some(namesrv) => Broker::apache(namesrv),
+        None => embedded_broker().await,
     }
+}
+
+/// This project's own broker, whatever else there is.
+pub(crate) async fn embedded_broker() -> Broker {
     let (_, broker) = BROKER
         .get_or_init(|| async {
             let dir = tempfile::tempdir().expect("a directory for the broker");
@@ -187,6 +192,11 @@ impl TestApp {
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> RequestBuilder {
         self.client.post(self.url(path)).bearer_auth(KEY).json(body)
+    }
+
+    /// The word of `/readyz`, which must say that the service is ready.
+    pub(crate) async fn readiness(&self) -> String {
+        text(&json_of(self.get("/readyz").send().await.expect("an answer")).await, "status")
     }
 
     pub(crate) async fn put_sku(&self, sku_id: &str, price_fen: i64, stock: i64) {

@@ -3,6 +3,7 @@
 //! with the reason.
 
 mod documents;
+mod engines;
 mod rooms;
 mod source;
 mod sql;

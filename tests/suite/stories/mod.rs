@@ -1,12 +1,15 @@
 //! Stories: one order's fate from outside, with everything real.
 
+mod acl;
 mod broker;
 mod broker_clock;
 mod cancel;
 mod commits;
+mod console;
 mod deployments;
 mod engines;
 mod notifications;
+mod outages;
 mod payment;
 mod placing;
 mod timeout;

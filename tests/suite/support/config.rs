@@ -38,6 +38,8 @@ pub(crate) struct Broker {
     pub(crate) check_max: u32,
     pub(crate) name_prefix: String,
     pub(crate) on_clock_mismatch: OnClockMismatch,
+    /// The account and its secret, where the broker wants to know who asks.
+    pub(crate) account: Option<(&'static str, &'static str)>,
 }
 
 impl Broker {
@@ -46,14 +48,13 @@ impl Broker {
         let check_max = embedded_rocketmq::check_max(PAY_WINDOW, CHECK_INTERVAL);
         let on_clock_mismatch = OnClockMismatch::Refuse;
         let (mode, name_prefix) = (RocketmqMode::Embedded, fresh_prefix());
-        Self { mode, namesrv, check_max, name_prefix, on_clock_mismatch }
+        Self { mode, namesrv, check_max, name_prefix, on_clock_mismatch, account: None }
     }
 
     /// One that `tests/apache/rocketmq` has started.
     pub(crate) fn apache(namesrv: String) -> Self {
-        let on_clock_mismatch = OnClockMismatch::Refuse;
-        let (mode, name_prefix) = (RocketmqMode::Cluster, fresh_prefix());
-        Self { mode, namesrv, check_max: APACHE_CHECK_MAX, name_prefix, on_clock_mismatch }
+        let check_max = APACHE_CHECK_MAX;
+        Self { mode: RocketmqMode::Cluster, check_max, ..Self::embedded(namesrv) }
     }
 }
 
@@ -89,8 +90,8 @@ pub(super) fn config(
             mode: broker.mode,
             namesrv: broker.namesrv,
             name_prefix: broker.name_prefix,
-            access_key: None,
-            secret_key: None,
+            access_key: broker.account.map(|(name, _)| name.to_owned()),
+            secret_key: broker.account.map(|(_, secret)| Secret::new(secret)),
             secret_key_file: None,
             callback_threads: 16,
         },

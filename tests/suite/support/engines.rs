@@ -18,6 +18,9 @@ const CHARACTERS: &str = "character set utf8mb4 collate utf8mb4_bin";
 /// The `transactionCheckMax` that `tests/apache/rocketmq` gives its broker.
 pub(crate) const APACHE_CHECK_MAX: u32 = 200;
 
+/// Starts, stops and asks Apache RocketMQ.
+const APACHE: &str = "apache/rocketmq";
+
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// The name server of the Apache RocketMQ that tests share; `None` without one.
@@ -69,6 +72,30 @@ pub(crate) async fn execute(url: &str, sql: String) {
     server.close().await;
 }
 
+fn path_of(script: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script)
+}
+
+/// Runs a script, which must succeed, and returns what it says.
+fn run(command: &mut Command) -> String {
+    let output = command.output().expect("the script can be run");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (said, complained) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {said}{complained}");
+    said
+}
+
+/// Runs a command of Apache's console against any name server, and returns what it says.
+pub(crate) fn mqadmin(namesrv: &str, command: &str, arguments: &[&str]) -> String {
+    let mut script = Command::new(path_of(APACHE));
+    without_log(&run(script.args(["mqadmin", namesrv, command]).args(arguments)))
+}
+
+/// The console's library logs how it is set up.
+fn without_log(said: &str) -> String {
+    said.lines().filter(|line| !line.contains("|-")).collect::<Vec<_>>().join("\n")
+}
+
 /// An engine of one test, started by its script; ended, whatever state it is in, with the test.
 struct Engine {
     script: PathBuf,
@@ -77,20 +104,15 @@ struct Engine {
 
 impl Engine {
     fn start(script: &str, settings: &[&str]) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script);
-        let engine = Self { script, dir: tempfile::tempdir().expect("a directory") };
+        let engine =
+            Self { script: path_of(script), dir: tempfile::tempdir().expect("a directory") };
         engine.run("start", settings);
         engine
     }
 
     /// Runs `script ACTION DIR arguments` and returns what it says.
     fn run(&self, action: &str, arguments: &[&str]) -> String {
-        let mut command = Command::new(&self.script);
-        let output = command.arg(action).arg(self.dir.path()).args(arguments).output();
-        let output = output.expect("the script can be run");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{} {action}: {said}", self.script.display());
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        run(Command::new(&self.script).arg(action).arg(self.dir.path()).args(arguments))
     }
 
     /// What the script wrote down about it.
@@ -113,16 +135,34 @@ impl ApacheRocketMq {
     /// Starts one with these lines (`key=value`) in its `broker.conf`; `None` where tests have no
     /// Apache RocketMQ.
     pub(crate) fn start(settings: &[&str]) -> Option<Self> {
-        apache_namesrv().map(|_| Self(Engine::start("apache/rocketmq", settings)))
+        apache_namesrv().map(|_| Self(Engine::start(APACHE, settings)))
     }
 
     pub(crate) fn namesrv(&self) -> String {
         self.0.fact("namesrv")
     }
 
+    /// Stops name server and broker.
+    pub(crate) fn stop(&self) {
+        self.0.run("stop", &[]);
+    }
+
+    /// Starts both again, on their store and ports.
+    pub(crate) fn restart(&self) {
+        self.0.run("restart", &[]);
+    }
+
+    /// Has its own console call itself this account.
+    pub(crate) fn log_in(&self, account: &str, secret: &str) {
+        let folder = self.0.dir.path().join("conf");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let text = format!("accessKey: {account}\nsecretKey: {secret}\n");
+        std::fs::write(folder.join("tools.yml"), text).expect("a file");
+    }
+
     /// Runs Apache's console against it and returns what it says.
     pub(crate) fn mqadmin(&self, arguments: &[&str]) -> String {
-        self.0.run("mqadmin", arguments)
+        without_log(&self.0.run("mqadmin", arguments))
     }
 
     /// The broker's address.
