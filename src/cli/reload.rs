@@ -22,8 +22,8 @@ pub(super) async fn keys_at(mut hangups: Signal, file: &Path, ring: &KeyRing) ->
         match load(file).await {
             Ok(config) => {
                 let names: Vec<_> = config.http.keys.iter().map(|key| &key.name).collect();
-                tracing::info!(?names, "the API keys were read again");
                 ring.replace(&config.http.keys);
+                tracing::info!(?names, "the API keys were read again");
             }
             Err(error) => {
                 let error = super::sentence(&error.into());

@@ -87,7 +87,7 @@ impl Consumer {
         topic: &str,
         handler: Handler,
     ) -> Result<Self, StartError> {
-        Self::start_on(runtime, group, runtime.name(topic), handler).await
+        Self::start_on(runtime, group, (runtime.name(topic), true), handler).await
     }
 
     /// The same on a topic of the broker's own, which has no prefix.
@@ -100,20 +100,22 @@ impl Consumer {
         topic: &str,
         handler: Handler,
     ) -> Result<Self, StartError> {
-        Self::start_on(runtime, group, topic.to_owned(), handler).await
+        Self::start_on(runtime, group, (topic.to_owned(), false), handler).await
     }
 
     async fn start_on(
         runtime: &Arc<MessagingRuntime>,
         group: &str,
-        topic: String,
+        (topic, watched): (String, bool),
         handler: Handler,
     ) -> Result<Self, StartError> {
         let runtime = Arc::clone(runtime);
         let plan = Plan { group: runtime.name(group), topic, handler, runtime };
         let group = plan.group.clone();
         let client = Arc::new(Mutex::new(plan.start().await?));
-        plan.runtime.watch(&plan.topic);
+        if watched {
+            plan.runtime.watch(&plan.topic);
+        }
         let recoveries = plan.runtime.recoveries();
         let renewal = tokio::spawn(renew(recoveries, Arc::clone(&client), plan));
         Ok(Self { group, client, renewal: renewal.abort_handle() })

@@ -37,14 +37,12 @@ impl Reported {
     /// Reads a broker's own names of its settings. A value that can't be read counts as unsaid.
     #[must_use]
     pub fn read<'a>(value_of: impl Fn(&str) -> Option<&'a str>) -> Self {
-        let number = |key| value_of(key).and_then(|value| value.trim().parse::<i64>().ok());
-        let millis = |key| {
-            number(key).map(|value| Duration::from_millis(u64::try_from(value).unwrap_or_default()))
-        };
-        let hours = number(RETENTION).and_then(|value| u64::try_from(value).ok());
+        let number = |key| value_of(key).and_then(|value| value.trim().parse::<u64>().ok());
+        let millis = |key| number(key).map(Duration::from_millis);
+        let hours = number(RETENTION);
         Self {
             check_interval: millis(CHECK_INTERVAL),
-            check_max: number(CHECK_MAX).map(|value| u32::try_from(value.max(0)).unwrap_or(0)),
+            check_max: number(CHECK_MAX).map(|value| u32::try_from(value).unwrap_or(u32::MAX)),
             first_check_age: millis(FIRST_CHECK_AGE),
             mark_interval: millis(MARK_INTERVAL),
             retention: hours.map(|hours| Duration::from_secs(hours.saturating_mul(3_600))),

@@ -50,7 +50,7 @@ pub fn broker_settings(config: &Rocketmq) -> BrokerSettings {
 
 pub(super) struct Messaging {
     runtime: Arc<MessagingRuntime>,
-    admin: Arc<Admin>,
+    pub admin: Arc<Admin>,
     pub half_messages: Arc<TransactionProducer>,
     pub events: Arc<EventProducer>,
     pub watch: Arc<BrokerWatch>,

@@ -13,10 +13,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::consumers::cancel_order;
 use crate::fallback_task;
 use crate::http::auth::KeyRing;
 use crate::http::{self, HttpState};
 use crate::listener::OrderListener;
+use crate::producer::admin::Admin;
 use crate::service::age_alarms::raise_age_alarms;
 use crate::service::find_changes::ChangeFinder;
 use crate::service::report_given_up::resolve_given_up;
@@ -180,9 +182,10 @@ fn spawn_tasks(
         crate::producer::outbox_relay::run(a, events, s).await;
         "the outbox relay"
     });
-    let (a, s, watch) = (Arc::clone(app), stop.clone(), Arc::clone(&messaging.watch));
+    let (a, s) = (Arc::clone(app), stop.clone());
+    let (watch, admin) = (Arc::clone(&messaging.watch), Arc::clone(&messaging.admin));
     background.spawn(async move {
-        run_clock_watch(a, watch, s).await;
+        run_clock_watch(a, watch, admin, s).await;
         "the clock watch"
     });
     let (a, s) = (Arc::clone(app), stop.clone());
@@ -194,7 +197,13 @@ fn spawn_tasks(
     Ok(())
 }
 
-async fn run_clock_watch(app: Arc<App>, watch: Arc<BrokerWatch>, stop: CancellationToken) {
+async fn run_clock_watch(
+    app: Arc<App>,
+    watch: Arc<BrokerWatch>,
+    admin: Arc<Admin>,
+    stop: CancellationToken,
+) {
+    let topics = topics();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -208,6 +217,13 @@ async fn run_clock_watch(app: Arc<App>, watch: Arc<BrokerWatch>, stop: Cancellat
         within_budget("clock and ages", looking).await;
         let looking = async { watch.watch().await.map(drop) };
         within_budget("the brokers' settings", looking).await;
+        // A broker that was replaced has none of our topics.
+        let preparing = admin.prepare(&topics, &[cancel_order::GROUP]);
+        match tokio::time::timeout(WATCH_BUDGET, preparing).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "topics and groups are looked at again"),
+            Err(_) => tracing::debug!("topics and groups could not be looked at in time"),
+        }
     }
 }
 

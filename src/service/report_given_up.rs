@@ -32,9 +32,22 @@ pub async fn report_given_up(app: &App, order_id: &OrderId) -> Result<(), StoreE
         let subject = if others { OTHERS } else { order_id.as_str() };
         let detail = format!("the broker gave up on order {order_id}: the light poll ends it");
         raise_alarm(app, &Alarm::new(AlarmKind::HalfMessageGivenUp, subject, detail)).await?;
+        resolve_if_ended(app, order_id).await?;
     }
     tracing::info!(order.id = %order_id, state, "the broker gave up on a half message");
     app.metrics.given_up(state);
+    Ok(())
+}
+
+/// An order that ended in between has looked for its alarm in vain.
+async fn resolve_if_ended(app: &App, order_id: &OrderId) -> Result<(), StoreError> {
+    let order = orders::find(&app.store, order_id).await?;
+    if order.is_some_and(|record| record.order.status != OrderStatus::AwaitingPayment) {
+        let (kind, now) = (AlarmKind::HalfMessageGivenUp, app.now());
+        let mut tx = app.store.begin().await?;
+        alarms::resolve(&mut tx, kind, order_id.as_str(), "the order has ended", now).await?;
+        tx.commit().await?;
+    }
     Ok(())
 }
 

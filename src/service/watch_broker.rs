@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::app::App;
 use crate::domain::alarm::{Alarm, AlarmKind};
 use crate::domain::broker_clock::{Known, Weight};
+use crate::domain::timeout_message::ORDER_TIMEOUT_TOPIC;
 use crate::producer::admin::Admin;
 use crate::store::{StoreError, alarms};
 
@@ -52,7 +53,7 @@ impl BrokerWatch {
     /// Asks every broker, and allows or stops half messages on this instance. A broker that does
     /// not answer changes nothing.
     pub async fn look(&self) -> Look {
-        let readings = self.admin.read_clocks().await;
+        let readings = self.admin.read_clocks(ORDER_TIMEOUT_TOPIC).await;
         let mut memory = self.memory();
         let anybody = match readings {
             Ok(readings) => {

@@ -76,11 +76,13 @@ async fn prepare(connection: &mut AnyConnection, backend: Backend) -> Result<(),
         Backend::Sqlite => ["pragma journal_mode = wal", "pragma synchronous = full"],
         // Compare-and-set needs no snapshot, and a frozen one would show yesterday's attempts. A
         // wait for a lock must not outlast the wait for a connection. An instance that hangs in the
-        // middle of a transaction must not keep its locks: the server hangs up on it. What doesn't
+        // middle of a transaction must not keep its locks: the server hangs up on it. A migration
+        // that waits for a table lets nobody else have it. What doesn't
         // fit its column is an error whatever the server's own mode says.
         Backend::Mysql => [
             "set session transaction isolation level read committed",
-            "set session innodb_lock_wait_timeout = 3, wait_timeout = 20, autocommit = 1, \
+            "set session innodb_lock_wait_timeout = 3, lock_wait_timeout = 5, wait_timeout = 20, \
+             autocommit = 1, \
              default_storage_engine = 'InnoDB', \
              sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT'",
         ],

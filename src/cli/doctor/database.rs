@@ -56,12 +56,11 @@ fn check_migrations(found: &Migrations, migrates: bool, table: &mut Table) {
     let what = "migrations";
     let Migrations { applied, pending, unknown, failed } = found;
     if !failed.is_empty() {
-        let why = format!("{failed:?} began and did not finish: repair the schema by hand");
+        let why = format!("{failed:?} began and did not finish: run `checkback migrate`");
         return table.fail(what, why);
     }
     if !unknown.is_empty() {
-        let why = format!("{unknown:?} are of a newer release: run that one");
-        return table.fail(what, why);
+        table.warn(what, format!("{unknown:?} are of a newer release, which this one works with"));
     }
     let count = pending.len();
     match (count, migrates) {

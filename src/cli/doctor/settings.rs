@@ -35,7 +35,7 @@ pub(super) fn judge_database(name: &str, value: &str, table: &mut Table) {
             "after a crash, replicas and backups by the binary log can miss commits; set it to 1",
         ),
         "sql_mode" if !value.contains("STRICT_TRANS_TABLES") && !value.contains("STRICT_ALL") => {
-            Mark::Bad("values that do not fit are cut silently; add STRICT_TRANS_TABLES")
+            Mark::Costly("values that do not fit are cut silently, but for our own connections")
         }
         "read_only" if !off => Mark::Bad("nothing can be written: is it a replica?"),
         "character_set_database" if value != "utf8mb4" => {
@@ -45,7 +45,7 @@ pub(super) fn judge_database(name: &str, value: &str, table: &mut Table) {
             Mark::Bad("ids and keys that differ in letter case only are the same; use utf8mb4_bin")
         }
         "default_storage_engine" if !value.eq_ignore_ascii_case("innodb") => {
-            Mark::Bad("tables without transactions; set it to InnoDB")
+            Mark::Costly("tables without transactions, but for those that we make")
         }
         "journal_mode" if value != "wal" => Mark::Costly("the next start sets it to wal"),
         _ => Mark::Good(""),

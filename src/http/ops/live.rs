@@ -1,6 +1,6 @@
 //! Tells open pages that they are out of date; each fetches itself again, so that there is one way
-//! to make a page. A change of this instance is told at once; all others are found by the pulse,
-//! which an instance reads once for all of its pages.
+//! to make a page. The change of an order is announced, whichever instance made it; what is no
+//! order's change is found by the pulse, which an instance reads once for all of its pages.
 
 use std::convert::Infallible;
 use std::sync::Arc;

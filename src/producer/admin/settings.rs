@@ -50,15 +50,19 @@ impl BrokerFacts {
 }
 
 impl Admin {
-    /// What every broker says about its check-backs; empty if none is registered.
+    /// What the brokers that have a topic say about their check-backs, or every broker as long as
+    /// none has it; empty if none is registered.
     ///
     /// # Errors
     /// When the name server does not answer.
-    pub async fn read_clocks(&self) -> Result<Vec<Reading>, AdminError> {
+    pub async fn read_clocks(&self, topic: &str) -> Result<Vec<Reading>, AdminError> {
         let mut client = self.connect().await?;
         let result = async {
             let mut readings = Vec::new();
-            for broker in super::brokers(&client).await? {
+            let brokers = super::brokers(&client).await?;
+            let route = super::masters(&client, &self.runtime.name(topic)).await;
+            let has = |broker: &Broker| route.is_empty() || route.contains(&broker.address);
+            for broker in brokers.into_iter().filter(has) {
                 let settings = settings(&client, &broker).await;
                 if let Err(why) = &settings {
                     tracing::debug!(broker = broker.name, why, "its settings can't be read");
@@ -115,7 +119,9 @@ fn running_time(text: &str) -> Option<Duration> {
     let numbers = text.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
     let numbers: Vec<u64> = numbers.map(str::parse).collect::<Result<_, _>>().ok()?;
     let [days, hours, minutes, seconds] = numbers[..] else { return None };
-    Some(Duration::from_secs(((days * 24 + hours) * 60 + minutes) * 60 + seconds))
+    let hours = days.checked_mul(24)?.checked_add(hours)?;
+    let minutes = hours.checked_mul(60)?.checked_add(minutes)?;
+    Some(Duration::from_secs(minutes.checked_mul(60)?.checked_add(seconds)?))
 }
 
 #[cfg(test)]

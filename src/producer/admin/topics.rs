@@ -154,12 +154,12 @@ async fn ensure_on(
         },
         Err(error) => error,
     };
-    // A broker that refuses to be asked will refuse the next time, too.
-    if answer_code(&error).is_some() && masters(client, topic).await.contains(&broker.address) {
+    // A broker that refuses will refuse the next time, too; the topic may be meant for others only.
+    if answer_code(&error).is_some() && !masters(client, topic).await.is_empty() {
         let (kind, why) = (wanted.attribute(), told(&error));
         return Ok(Some(format!(
-            "the topic {topic} on broker {} could not be checked ({why}): make sure that its \
-             message.type is {kind}",
+            "the topic {topic} on broker {} could not be made or checked ({why}): if it is meant \
+             to be there, make sure that its message.type is {kind}",
             broker.name
         )));
     }

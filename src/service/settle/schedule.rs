@@ -54,7 +54,7 @@ pub(super) fn next_look(situation: &Situation, now: DateTime<Utc>) -> DateTime<U
         // A broker that goes on asking has not taken the answer: an account without the right to
         // give it hears nothing of that.
         return if situation.handed_over {
-            next.min(situation.due_at + interval * 4)
+            next.min((situation.due_at + interval * 4).max(now + interval))
         } else {
             next
         };
@@ -105,7 +105,7 @@ mod tests {
         let answered = Situation { handed_over: true, ..situation() };
         assert_eq!(next_look(&answered, at(60)), at(75));
         assert_eq!(next_look(&answered, at(70)), at(80));
-        assert_eq!(next_look(&answered, at(90)), at(80));
+        assert_eq!(next_look(&answered, at(90)), at(95));
     }
 
     #[test]

@@ -22,10 +22,10 @@ const END_PATIENCE: Duration = Duration::from_mins(5);
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
 /// What each of two instances has a share of.
 const SHARED_ORDERS: usize = 80;
-/// Orders that are open when an instance is killed.
-const OPEN_ORDERS: usize = 500;
-/// … and those of them that still wait by then, on a machine as busy as it may be.
-const OPEN_ORDERS_MIN: usize = 100;
+/// Orders that are placed before an instance is killed; a quarter of them is paid …
+const OPEN_ORDERS: usize = 700;
+/// … and so many still wait by then.
+const OPEN_ORDERS_MIN: usize = 500;
 /// Callers at the same time.
 const CALLERS: usize = 24;
 /// Pause before a refused request is repeated.

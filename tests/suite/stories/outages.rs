@@ -12,7 +12,7 @@ use crate::support::engines::ApacheRocketMq;
 use crate::support::{Broker, PATIENCE, TestApp, text, wait_until};
 
 /// How long the broker is dead under load.
-const OUTAGE: Duration = Duration::from_secs(20);
+const OUTAGE: Duration = Duration::from_mins(1);
 /// Load before and after.
 const MARGIN: Duration = Duration::from_secs(3);
 /// Pause between two orders of the load.

@@ -165,6 +165,12 @@ impl ApacheRocketMq {
         without_log(&self.0.run("mqadmin", arguments))
     }
 
+    /// Waits until the name server knows the broker, on a busy machine later than its start.
+    pub(crate) async fn wait_until_registered(&self) {
+        let known = async || self.mqadmin(&["clusterList"]).contains("broker-a");
+        super::wait_until("the broker is registered", known).await;
+    }
+
     /// The broker's address.
     pub(crate) fn broker(&self) -> String {
         self.0.fact("broker")
