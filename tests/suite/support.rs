@@ -341,10 +341,19 @@ impl Drop for TestApp {
 }
 
 /// Waits for a condition; a test fails if it doesn't come.
-pub(crate) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+pub(crate) async fn wait_until(what: &str, condition: impl AsyncFnMut() -> bool) {
+    wait_within(PATIENCE, what, condition).await;
+}
+
+/// The same for what takes a time of its own.
+pub(crate) async fn wait_within(
+    limit: Duration,
+    what: &str,
+    mut condition: impl AsyncFnMut() -> bool,
+) {
+    let deadline = Instant::now() + limit;
     while !condition().await {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -2,6 +2,7 @@
 //! his, or not yet his, and every order ends all the same.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use checkback::domain::event::BODY_VERSION;
 use checkback::domain::timeout_message::{CANCEL_TAG, ORDER_TIMEOUT_TOPIC};
@@ -14,7 +15,7 @@ use checkback::producer::runtime::{BoxFuture, MessagingRuntime};
 use checkback::run::broker_settings;
 use serde_json::json;
 
-use crate::support::{PATIENCE, TestApp, shared_broker, wait_until};
+use crate::support::{PATIENCE, TestApp, shared_broker, wait_until, wait_within};
 
 /// The producer group of half messages, as the contract names it.
 const GROUP: &str = "checkback-order-timeout-producer";
@@ -22,6 +23,8 @@ const GROUP: &str = "checkback-order-timeout-producer";
 const ORDERS: usize = 4;
 /// The broker waits ten seconds before it delivers again.
 const DELIVERIES_MIN: u64 = 2;
+/// A consumer gets its queues within 20 s, and what it puts off again 10 s later.
+const REDELIVERY_PATIENCE: Duration = Duration::from_mins(2);
 
 /// Orders of one deployment, of which the first is paid without a notification.
 async fn place_orders(app: &TestApp) -> Vec<String> {
@@ -147,7 +150,7 @@ async fn a_newer_releases_messages_are_never_acted_on_nor_acknowledged_away() {
     }
     // Committed by the newer instance, they come here, and come again.
     let come_again = async || put_off(&app) >= ORDERS as u64 * DELIVERIES_MIN;
-    wait_until("the newer messages come again", come_again).await;
+    wait_within(REDELIVERY_PATIENCE, "the newer messages come again", come_again).await;
     assert!(checks_answered_unknown(&app) > 0);
     app.assert_alarm("unknown_message_version", &ours).await;
     app.wait_for_status(&ours, "cancelled").await;
