@@ -52,9 +52,10 @@ pub(super) fn next_look(situation: &Situation, now: DateTime<Utc>) -> DateTime<U
     if broker_looks_after_it {
         let next = now + interval * 3;
         // A broker that goes on asking has not taken the answer: an account without the right to
-        // give it hears nothing of that.
+        // give it hears nothing of that. Never counted from now: each of its questions would push
+        // the poll away.
         return if situation.handed_over {
-            next.min((situation.due_at + interval * 4).max(now + interval))
+            next.min(situation.due_at + interval * 4)
         } else {
             next
         };
@@ -105,7 +106,7 @@ mod tests {
         let answered = Situation { handed_over: true, ..situation() };
         assert_eq!(next_look(&answered, at(60)), at(75));
         assert_eq!(next_look(&answered, at(70)), at(80));
-        assert_eq!(next_look(&answered, at(90)), at(95));
+        assert_eq!(next_look(&answered, at(90)), at(80));
     }
 
     #[test]
