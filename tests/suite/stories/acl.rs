@@ -98,6 +98,7 @@ async fn the_main_path_works(app: &TestApp) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_with_the_rights_in_the_documentation_is_enough() {
     let Some(broker) = guarded_broker() else { return };
+    broker.wait_until_registered().await;
     carry_out(&broker, "The account", "");
     carry_out(&broker, "Topics and groups that an operator makes", "");
     let app = start(&broker, SECRET, "").await;
