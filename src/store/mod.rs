@@ -51,6 +51,12 @@ pub enum Backend {
     Mysql,
 }
 
+impl Backend {
+    fn of(url: &str) -> Self {
+        if url.starts_with("sqlite:") { Self::Sqlite } else { Self::Mysql }
+    }
+}
+
 /// The database.
 #[derive(Debug)]
 pub struct Store {
@@ -74,7 +80,7 @@ impl Store {
     /// If the address can't be read or the database can't be reached.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
-        let backend = if url.starts_with("sqlite:") { Backend::Sqlite } else { Backend::Mysql };
+        let backend = Backend::of(url);
         let options = AnyConnectOptions::from_str(&with_create_mode(url, backend))?;
         // A pool goes on trying, and would say only that it took too long.
         let first = limited(ACQUIRE_TIMEOUT, AnyConnection::connect_with(&options)).await?;

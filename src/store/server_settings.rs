@@ -4,7 +4,7 @@
 
 use sqlx::{AnyConnection, Connection as _};
 
-use super::{Backend, StoreError, clock_probe};
+use super::{Backend, StoreError, clock_probe, schema};
 
 /// Settings of a MySQL server that decide whether what was answered survives.
 const MYSQL_SETTINGS: [(&str, &str); 9] = [
@@ -55,7 +55,7 @@ impl Inspector {
     /// If it isn't there or refuses.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
-        let backend = if url.starts_with("sqlite:") { Backend::Sqlite } else { Backend::Mysql };
+        let backend = Backend::of(url);
         let connection = AnyConnection::connect(&existing_only(url, backend)).await?;
         Ok(Self { connection, backend })
     }
@@ -126,7 +126,7 @@ impl Inspector {
             let begun = "select version from _sqlx_migrations where success = 0";
             failed = sqlx::query_scalar(begun).fetch_all(&mut self.connection).await?;
         }
-        let known: Vec<i64> = sqlx::migrate!("./migrations").iter().map(|m| m.version).collect();
+        let known: Vec<i64> = schema::migrator().iter().map(|m| m.version).collect();
         let (ours, unknown): (Vec<i64>, Vec<i64>) =
             applied.into_iter().partition(|version| known.contains(version));
         let pending = known.into_iter().filter(|version| !ours.contains(version)).collect();

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::cells::{Cell, Table};
 use super::failure::Failure;
-use super::pulse::PAGE_ROWS;
+use super::pulse::{PAGE_ROWS, cut_page};
 use super::session::{Form, Session, page_of_ours};
 use super::{Frame, List, html};
 use crate::http::HttpState;
@@ -34,9 +34,7 @@ pub(super) async fn page(
         None => None,
     };
     let mut open = alarms::open_before(store, before.as_ref(), PAGE_ROWS + 1).await?;
-    let page_rows = usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX);
-    let more = open.len() > page_rows;
-    open.truncate(page_rows);
+    let more = cut_page(&mut open);
     let next = open.last().filter(|_| more).map(|last| format!("{PATH}?before={}", last.id));
     let page = List {
         frame: Frame::new(&state, &session, "Open alarms", PATH).live("/ops/stream"),

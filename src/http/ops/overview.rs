@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::cells::{Cell, Table, Tone};
 use super::failure::Failure;
-use super::pulse::{Numbers, PAGE_ROWS, Snapshot};
+use super::pulse::{Numbers, PAGE_ROWS, Snapshot, cut_page};
 use super::session::Session;
 use super::{Frame, html};
 use crate::http::HttpState;
@@ -97,9 +97,7 @@ fn place(text: &str) -> Result<(i64, &str), Failure> {
 
 /// One page of rows, and where the next one begins.
 fn cut(mut rows: Vec<PendingOrder>, kind: &str) -> (Vec<PendingOrder>, Option<String>) {
-    let page = usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX);
-    let more = rows.len() > page;
-    rows.truncate(page);
+    let more = cut_page(&mut rows);
     let last = rows.last().filter(|_| more).map(|row| {
         let ms = row.next_query_at.timestamp_millis();
         format!("/ops?kind={kind}&after={ms}-{}", row.subject)

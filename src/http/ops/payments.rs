@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::cells::{Cell, Table};
 use super::failure::Failure;
-use super::pulse::PAGE_ROWS;
+use super::pulse::{PAGE_ROWS, cut_page};
 use super::session::Session;
 use super::{Frame, List, html};
 use crate::http::HttpState;
@@ -33,9 +33,7 @@ pub(super) async fn page(
         None => None,
     };
     let mut found = payments::to_look_at(&state.app.store, before, PAGE_ROWS + 1).await?;
-    let page_rows = usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX);
-    let more = found.len() > page_rows;
-    found.truncate(page_rows);
+    let more = cut_page(&mut found);
     let next = found.last().filter(|_| more).map(|last| {
         let ms = last.created_at.timestamp_millis();
         format!("{PATH}?before={ms}-{}", last.attempt.out_trade_no)

@@ -18,6 +18,14 @@ use crate::store::{StoreError, alarms, outbox};
 const KEPT: Duration = Duration::from_secs(1);
 /// Rows of one page.
 pub(super) const PAGE_ROWS: i64 = 50;
+
+/// Cuts rows that were read with one more than a page has; whether there is more.
+pub(super) fn cut_page<T>(rows: &mut Vec<T>) -> bool {
+    let page = usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX);
+    let more = rows.len() > page;
+    rows.truncate(page);
+    more
+}
 const SWEEPS_SHOWN: i64 = 5;
 
 /// What was read at one time.
