@@ -27,6 +27,13 @@ async fn metric(app: &TestApp, name: &str) -> Option<i64> {
     line.map(|value| value.parse().expect("a number"))
 }
 
+/// Looks until every broker has told its settings: a broker that has just started, on a busy
+/// machine, is not known at the name server at once.
+async fn look_until_verified(app: &TestApp) {
+    let watch = async || app.service().broker_watch().watch().await.expect("recorded").verified;
+    wait_until("the broker tells its settings", watch).await;
+}
+
 async fn has_alarm(app: &TestApp, (kind, subject): (&str, &str)) -> bool {
     app.open_alarms().await.contains(&(kind.to_owned(), subject.to_owned()))
 }
@@ -39,6 +46,7 @@ async fn readiness(app: &TestApp) -> serde_json::Value {
 async fn settings_that_change_are_an_alarm_and_stop_half_messages_until_they_fit() {
     let Some(broker) = ApacheRocketMq::start(&[]) else { return };
     let app = TestApp::start_on(Broker::apache(broker.namesrv())).await;
+    look_until_verified(&app).await;
     assert_eq!(metric(&app, "broker_settings_verified").await, Some(1));
     assert!(!places_degraded(&app, "fits").await);
 
@@ -78,6 +86,7 @@ async fn a_start_in_spite_of_the_settings_places_degraded_orders_that_the_poll_e
     let on_clock_mismatch = OnClockMismatch::Degrade;
     let broker = Broker { on_clock_mismatch, ..Broker::apache(broker.namesrv()) };
     let app = TestApp::start_on(broker).await;
+    look_until_verified(&app).await;
     assert!(has_alarm(&app, MISMATCH).await);
     let order = app.place("degraded").await;
     assert_eq!(app.order(&order).await["degraded"], true);
