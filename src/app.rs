@@ -41,6 +41,8 @@ pub struct App {
     pub changes: Changes,
     /// Rings when an event was written, so that it is published without a delay.
     pub outbox_bell: Notify,
+    /// Rings when a refund was written, so that the gateway hears of it without a delay.
+    pub refund_bell: Notify,
     /// Whether the last call got an answer from the gateway.
     pub gateway_answered: Arc<AtomicBool>,
     /// Whether this machine's clock agrees with the database's: if not, nothing is cancelled here.
@@ -69,6 +71,7 @@ impl App {
         Policy {
             grace: to_chrono(self.config.timeout.grace),
             overdue_alarm_after: to_chrono(self.config.timeout.overdue_alarm_after),
+            late: self.config.payment.late,
         }
     }
 

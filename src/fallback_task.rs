@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::domain::trigger::Trigger;
+use crate::service::send_refunds::send_due_refunds;
 use crate::service::settle_due::{Report, settle_due_batch};
 use crate::store::StoreError;
 use crate::store::sweeps::{self, SweepRun};
@@ -20,6 +21,8 @@ const CHINA_OFFSET_SECONDS: i32 = 8 * 60 * 60;
 /// Longest and shortest pause of the light poll.
 const POLL_INTERVAL_MAX: Duration = Duration::from_secs(5);
 const POLL_INTERVAL_MIN: Duration = Duration::from_millis(200);
+/// Pause between two looks for due refunds: the first repeat comes after a second.
+const REFUND_INTERVAL: Duration = Duration::from_millis(500);
 /// Batches that one sweep takes at most: what is left waits for the next one.
 const SWEEP_BATCHES_MAX: u32 = 10_000;
 
@@ -37,7 +40,7 @@ pub async fn run_sweeps(app: Arc<App>, cron: Cron, stop: CancellationToken) {
     }
 }
 
-/// Settles what is due until nothing is due any more, and stores a report.
+/// Settles what is due until nothing is due any more, sends due refunds, and stores a report.
 ///
 /// # Errors
 /// If the database fails.
@@ -50,6 +53,11 @@ pub async fn sweep(app: &App) -> Result<Report, StoreError> {
         total.still_pending += report.still_pending;
         total.failed += report.failed;
         if report.looked_at() == 0 {
+            break;
+        }
+    }
+    for _ in 0..SWEEP_BATCHES_MAX {
+        if send_due_refunds(app).await? == 0 {
             break;
         }
     }
@@ -86,6 +94,25 @@ pub async fn run_light_poll(app: Arc<App>, stop: CancellationToken) {
         let pause = if more { Duration::ZERO } else { interval };
         tokio::select! {
             () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Sends refunds that are due: at once when one was written, else as often as the light poll looks.
+pub async fn run_refunds(app: Arc<App>, stop: CancellationToken) {
+    loop {
+        let more = match send_due_refunds(&app).await {
+            Ok(looked_at) => looked_at > 0,
+            Err(error) => {
+                tracing::warn!(%error, "due refunds could not be taken, later again");
+                false
+            }
+        };
+        let pause = if more { Duration::ZERO } else { REFUND_INTERVAL };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = app.refund_bell.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }

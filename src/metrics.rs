@@ -45,6 +45,14 @@ label!(
     EffectLabel { effect }
 );
 label!(
+    /// A recorded payment: its status, and whether the gateway dates it before the deadline.
+    PaymentLabel { status, in_time }
+);
+label!(
+    /// A refund that ended: why it was made, and whether it `succeeded` or was `refused`.
+    RefundLabel { cause, result }
+);
+label!(
     /// Whose half message it was: of a `waiting` order, an `ended` one, or of `none`.
     GivenUpLabel { order }
 );
@@ -74,6 +82,10 @@ pub struct Metrics {
     pub gateway_seconds: Family<MethodLabel, Histogram>,
     /// Notifications by effect.
     pub notifications: Family<EffectLabel, Counter>,
+    /// Recorded payments; `late` ones that came in time should not exist.
+    pub payments: Family<PaymentLabel, Counter>,
+    /// Ended refunds.
+    pub refunds: Family<RefundLabel, Counter>,
     /// Published events.
     pub events_published: Counter,
     /// HTTP answers.
@@ -122,6 +134,8 @@ impl Metrics {
             gateway_calls: Family::default(),
             gateway_seconds,
             notifications: Family::default(),
+            payments: Family::default(),
+            refunds: Family::default(),
             events_published: Counter::default(),
             http_answers: Family::default(),
             half_messages_given_up: Family::default(),
@@ -161,6 +175,8 @@ impl Metrics {
         );
         let notifications = self.notifications.clone();
         registry.register("notifications", "Notifications by effect", notifications);
+        registry.register("payments", "Recorded payments by status", self.payments.clone());
+        registry.register("refunds", "Ended refunds by cause and result", self.refunds.clone());
         let published = self.events_published.clone();
         registry.register("events_published", "Events that the broker has", published);
         let answers = self.http_answers.clone();
@@ -214,6 +230,18 @@ impl Metrics {
     /// Counts what became of an order.
     pub fn order(&self, outcome: &str) {
         self.orders.get_or_create(&OutcomeLabel { outcome: outcome.into() }).inc();
+    }
+
+    /// Counts a recorded payment; whether the gateway dates it before the deadline.
+    pub fn payment(&self, status: &str, in_time: bool) {
+        let label = PaymentLabel { status: status.into(), in_time: in_time.to_string() };
+        self.payments.get_or_create(&label).inc();
+    }
+
+    /// Counts an ended refund.
+    pub fn refund(&self, cause: &str, result: &str) {
+        let label = RefundLabel { cause: cause.into(), result: result.into() };
+        self.refunds.get_or_create(&label).inc();
     }
 
     /// Counts what became of a notification.

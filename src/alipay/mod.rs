@@ -1,6 +1,6 @@
 //! The client of Alipay's gateway, face-to-face payment over `gateway.do`.
 //!
-//! Owns the account, the four calls and the webhook's verification, and turns everything Alipay
+//! Owns the account, the calls and the webhook's verification, and turns everything Alipay
 //! can say into the words of [`crate::domain::gateway`]. It decides nothing: it must not know what
 //! an order is, and it holds no state but its connections. Reading order: this file, `trade` (what
 //! each answer means), `call` (one exchange), [`wire`] (the signed bytes), [`notify`].
@@ -10,6 +10,7 @@ mod code;
 pub mod form;
 pub mod keys;
 pub mod notify;
+mod refund;
 pub mod sign;
 mod time;
 mod trade;
@@ -27,6 +28,7 @@ use self::keys::{AlipayPublicKey, AppPrivateKey};
 use self::notify::{NotifyError, VerifiedNotify};
 use crate::domain::gateway::{Answer, CancelOutcome, CloseOutcome, PrecreateOutcome};
 use crate::domain::money::Fen;
+use crate::domain::refund::{RefundFound, RefundOrder, RefundOutcome};
 
 pub use self::call::{
     BODY_BYTES_MAX, CALL_BUDGET, CALLS_AT_ONCE_MAX, CONNECT_BUDGET, PERMIT_BUDGET,
@@ -139,6 +141,25 @@ impl Alipay {
     pub async fn cancel(&self, out_trade_no: &str, now: DateTime<Utc>) -> CancelOutcome {
         let read = |reply| trade::read_cancel(reply, out_trade_no);
         self.caller.call(Request::cancel(out_trade_no), now, read, CancelOutcome::code).await
+    }
+
+    /// Gives money of a paid trade back. Repeating it with the same number and amount moves no
+    /// money twice; only [`Alipay::refund_query`] tells whether an uncertain one did.
+    pub async fn refund(&self, refund: &RefundOrder<'_>, now: DateTime<Utc>) -> RefundOutcome {
+        let read = |reply| refund::read_refund(reply, refund.out_trade_no);
+        self.caller.call(Request::refund(refund), now, read, RefundOutcome::code).await
+    }
+
+    /// Asks what became of a refund.
+    pub async fn refund_query(
+        &self,
+        out_trade_no: &str,
+        out_request_no: &str,
+        now: DateTime<Utc>,
+    ) -> RefundFound {
+        let request = Request::refund_query(out_trade_no, out_request_no);
+        let read = |reply| refund::read_refund_query(reply, out_trade_no, out_request_no);
+        self.caller.call(request, now, read, RefundFound::code).await
     }
 
     /// Verifies the raw body of a notification with this account's keys.

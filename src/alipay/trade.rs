@@ -33,7 +33,11 @@ pub(super) struct Reply {
     pub(super) sub_code: Option<String>,
     pub(super) trade_no: Option<String>,
     sub_msg: Option<String>,
-    out_trade_no: Option<String>,
+    pub(super) out_trade_no: Option<String>,
+    pub(super) fund_change: Option<String>,
+    pub(super) out_request_no: Option<String>,
+    pub(super) refund_amount: Option<String>,
+    pub(super) refund_status: Option<String>,
     qr_code: Option<String>,
     trade_status: Option<String>,
     total_amount: Option<String>,
@@ -44,11 +48,11 @@ pub(super) struct Reply {
     retry_flag: Option<String>,
     /// Whether it came as an error that belongs to no method.
     #[serde(skip)]
-    is_bare_error: bool,
+    pub(super) is_bare_error: bool,
 }
 
 /// A signed answer of the business about the trade we asked about.
-enum Told<'a> {
+pub(super) enum Told<'a> {
     Done(&'a Reply),
     Refused(&'a str),
 }
@@ -197,7 +201,7 @@ impl Reply {
 
     /// What the business says about the trade, if it is the one we asked about and if the gateway
     /// let the call through to it.
-    fn told(&self, asked: &str) -> Result<Told<'_>, UnknownReason> {
+    pub(super) fn told(&self, asked: &str) -> Result<Told<'_>, UnknownReason> {
         let code = self.code.as_deref().ok_or_else(|| lacks("code"))?;
         let sub_code = self.sub_code.as_deref().unwrap_or_default();
         let class = CodeClass::of(code, sub_code);
@@ -311,7 +315,7 @@ impl Reply {
         is_text.then(|| qr_code.to_owned()).ok_or_else(|| lacks("qr_code"))
     }
 
-    fn refusal(&self) -> Refusal {
+    pub(super) fn refusal(&self) -> Refusal {
         let repeats_request = self.sub_code.as_deref() == Some(INVALID_SIGNATURE);
         let sub_msg = self.sub_msg.as_deref().filter(|_| !repeats_request);
         Refusal {
@@ -321,7 +325,7 @@ impl Reply {
         }
     }
 
-    fn rejected(&self) -> UnknownReason {
+    pub(super) fn rejected(&self) -> UnknownReason {
         let Refusal { code, sub_code, .. } = self.refusal();
         UnknownReason::Rejected { code, sub_code }
     }
@@ -336,6 +340,6 @@ fn lacks(name: &str) -> UnknownReason {
 }
 
 /// Writes business parameters; a struct of texts can always be written.
-fn to_json(content: &impl Serialize) -> String {
+pub(super) fn to_json(content: &impl Serialize) -> String {
     serde_json::to_string(content).unwrap_or_default()
 }

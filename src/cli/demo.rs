@@ -9,7 +9,8 @@ use super::signals::{Signals, run_until_stopped, stop_in_time};
 use super::{DemoArgs, say};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{
-    Alipay, ApiKey, Config, Database, Http, Rocketmq, RocketmqMode, Scope, Secret, Sweep, Timeout,
+    Alipay, ApiKey, Config, Database, Http, Payment, Refund, Rocketmq, RocketmqMode, Scope, Secret,
+    Sweep, Timeout,
 };
 use crate::domain::ids::SkuId;
 use crate::domain::money::Fen;
@@ -136,6 +137,9 @@ async fn surround(
             out_trade_no_prefix: "CB".to_owned(),
             code_life: CODE_LIFE,
         },
+        payment: Payment::default(),
+        // The gateway of a demo has no reason to keep refunds apart.
+        refund: Refund { spacing: std::time::Duration::ZERO, ..Refund::default() },
         sweep: Sweep::default(),
     };
     config.validate()?;

@@ -34,6 +34,9 @@ fn describe(step: &AttemptStep) -> String {
             format!("record {} yuan as {}", trade.amount.to_yuan(), status.as_str())
         }
         AttemptStep::RecordReturn(_) => "record its payment and that it went back".to_owned(),
+        AttemptStep::RecordElsewhere(amount) => {
+            format!("record that {amount} yuan went back elsewhere")
+        }
         AttemptStep::Close => "close its trade".to_owned(),
         AttemptStep::End => "watch it no longer: no money can come".to_owned(),
         AttemptStep::NoteSeen { trade_no } => format!("note that trade {trade_no} waits"),
@@ -57,6 +60,7 @@ async fn dry_run(app: &App) -> anyhow::Result<()> {
             OrderStep::CloseFirst => "close the waiting trade, then cancel".to_owned(),
             OrderStep::Cancel => "cancel and release its stock".to_owned(),
             OrderStep::Confirm(number) => format!("confirm: {number} is paid"),
+            OrderStep::Reopen(number) => format!("reopen: {number} is paid, if there is stock"),
             OrderStep::Settled => "look after attempts of an ended order".to_owned(),
         };
         say(format_args!("{order_id}  would {step}"));

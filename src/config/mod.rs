@@ -10,12 +10,14 @@ use thiserror::Error;
 mod alipay;
 mod exposed;
 mod http;
+mod payment;
 mod rocketmq;
 mod sweep;
 mod timeout;
 
 pub use alipay::Alipay;
 pub use http::{ApiKey, Http, Scope};
+pub use payment::{Payment, Refund};
 pub use rocketmq::{Rocketmq, RocketmqMode};
 pub use sweep::Sweep;
 pub use timeout::{OnClockMismatch, OrderClass, Timeout};
@@ -38,6 +40,12 @@ pub struct Config {
     pub timeout: Timeout,
     /// The gateway's account.
     pub alipay: Alipay,
+    /// Payments that arrive when their order has ended.
+    #[serde(default)]
+    pub payment: Payment,
+    /// How money goes back.
+    #[serde(default)]
+    pub refund: Refund,
     /// The fallback task.
     #[serde(default)]
     pub sweep: Sweep,
@@ -174,6 +182,7 @@ impl Config {
         self.rocketmq.validate()?;
         self.timeout.validate()?;
         self.alipay.validate()?;
+        self.refund.validate()?;
         self.database.validate()?;
         self.sweep.parse()?;
         Ok(())

@@ -57,15 +57,21 @@ macro_rules! alarm_kinds {
 
 alarm_kinds! {
     /// A payment arrived for a cancelled order; the subject is its `out_trade_no`.
-    LatePayment = "late_payment", Critical;
+    LatePayment = "late_payment", Warning;
     /// A second payment arrived for a paid order; the subject is its `out_trade_no`.
-    DuplicatePayment = "duplicate_payment", Critical;
+    DuplicatePayment = "duplicate_payment", Warning;
     /// A payment has another amount than asked; the subject is its `out_trade_no`.
     WrongAmount = "wrong_amount", Critical;
     /// A signed payment with our prefix belongs to no attempt; the subject is its `out_trade_no`.
     OrphanPayment = "orphan_payment", Critical;
     /// A payment was given back by someone else; the subject is its `out_trade_no`.
     ReturnedElsewhere = "returned_elsewhere", Critical;
+    /// A refund is unfinished for long; the subject is its `out_request_no`.
+    RefundOverdue = "refund_overdue", Critical;
+    /// The gateway refused a refund for good; the subject is its `out_request_no`.
+    RefundRefused = "refund_refused", Critical;
+    /// Refunds wait for money on the merchant's account; the subject is the app id.
+    BalanceTooLow = "balance_too_low", Critical;
     /// The gateway no longer knows a trade that it knew; the subject is its `out_trade_no`.
     TradeVanished = "trade_vanished", Critical;
     /// The gateway says *unpaid* about a payment that it confirmed; the subject is `out_trade_no`.

@@ -3,13 +3,26 @@
 //! table is that of design section 2, and each row of it is a test.
 
 use chrono::{DateTime, Duration, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::alarm::{Alarm, AlarmKind};
 use super::answer_log::Answers;
 use super::gateway::{Answer, NotPaid, PaidTrade, ReturnedTrade, UnknownReason};
 use super::ids::OutTradeNo;
+use super::money::Fen;
 use super::order::{Order, OrderStatus};
 use super::payment::{Attempt, PaymentStatus};
+
+/// What becomes of a payment that arrives after its order was cancelled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnLatePayment {
+    /// It goes back.
+    #[default]
+    Refund,
+    /// The order is paid after all if its stock can be locked again; else it goes back.
+    Reopen,
+}
 
 /// What the operator of the service chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +31,8 @@ pub struct Policy {
     pub grace: Duration,
     /// Time past due after which an order that can't be ended opens an alarm.
     pub overdue_alarm_after: Duration,
+    /// What becomes of a late payment.
+    pub late: OnLatePayment,
 }
 
 /// What becomes of the order itself.
@@ -33,6 +48,8 @@ pub enum OrderStep {
     Cancel,
     /// Paid: apply this attempt's payment.
     Confirm(OutTradeNo),
+    /// Cancelled, and paid late: paid after all, if its stock can be locked again.
+    Reopen(OutTradeNo),
     /// The order has ended before; only its attempts are looked after.
     Settled,
 }
@@ -49,6 +66,8 @@ pub enum AttemptStep {
     },
     /// Record that it was paid and that the money went back.
     RecordReturn(ReturnedTrade),
+    /// Record that so much of its recorded payment went back by somebody else's doing.
+    RecordElsewhere(Fen),
     /// Ask the gateway to close its trade.
     Close,
     /// Drop its pending row: no money can come for it any more.
@@ -113,6 +132,9 @@ pub fn decide(
         OrderStatus::Paid | OrderStatus::Refunding | OrderStatus::Refunded => {
             decide_settled(order, &verdicts, PaymentStatus::Duplicate)
         }
+        OrderStatus::Cancelled if policy.late == OnLatePayment::Reopen => {
+            decide_reopening(order, &verdicts)
+        }
         OrderStatus::Cancelled => decide_settled(order, &verdicts, PaymentStatus::Late),
     };
     for (attempt, verdict) in &verdicts {
@@ -174,12 +196,8 @@ fn decide_awaiting(
     now: DateTime<Utc>,
     policy: &Policy,
 ) -> Decision {
-    let winner = verdicts.iter().find_map(|(attempt, verdict)| match verdict {
-        Some(Verdict::Paid(_)) if !attempt.paid => Some(&attempt.out_trade_no),
-        _ => None,
-    });
-    if let Some(winner) = winner {
-        return confirm(winner, verdicts);
+    if let Some(winner) = winner(verdicts) {
+        return apply(OrderStep::Confirm(winner.clone()), winner, verdicts);
     }
     let due_at = order.due_at(policy.grace);
     let due = now >= due_at;
@@ -211,10 +229,25 @@ fn decide_awaiting(
     decision
 }
 
+/// The attempt whose payment can be the order's.
+fn winner<'a>(verdicts: &'a [Judged<'_>]) -> Option<&'a OutTradeNo> {
+    verdicts.iter().find_map(|(attempt, verdict)| match verdict {
+        Some(Verdict::Paid(_)) if !attempt.paid => Some(&attempt.out_trade_no),
+        _ => None,
+    })
+}
+
+/// A cancelled order that a late payment brings back.
+fn decide_reopening(order: &Order, verdicts: &[Judged<'_>]) -> Decision {
+    match winner(verdicts) {
+        Some(winner) => apply(OrderStep::Reopen(winner.clone()), winner, verdicts),
+        None => decide_settled(order, verdicts, PaymentStatus::Late),
+    }
+}
+
 /// The winner is applied, and every other attempt is from now on one of a paid order.
-fn confirm(winner: &OutTradeNo, verdicts: &[Judged<'_>]) -> Decision {
-    let mut decision =
-        Decision { order: OrderStep::Confirm(winner.clone()), attempts: vec![], alarms: vec![] };
+fn apply(order: OrderStep, winner: &OutTradeNo, verdicts: &[Judged<'_>]) -> Decision {
+    let mut decision = Decision { order, attempts: vec![], alarms: vec![] };
     for (attempt, verdict) in verdicts {
         match verdict {
             Some(Verdict::Paid(trade)) if attempt.out_trade_no == *winner => {
@@ -285,28 +318,29 @@ fn look_after(
 
 /// A payment that is already recorded: the same answer again changes nothing.
 fn recheck_recorded(decision: &mut Decision, attempt: &Attempt, verdict: &Verdict<'_>) {
-    let alarm = match verdict {
-        Verdict::Returned(trade) if attempt.refunded < trade.amount.unwrap_or(attempt.amount) => {
-            Alarm::new(
-                AlarmKind::ReturnedElsewhere,
-                attempt.out_trade_no.as_str(),
-                "the gateway gave a recorded payment back, and no refund of ours explains it",
-            )
-        }
+    match verdict {
+        Verdict::Returned(trade) => recheck_returned(decision, attempt, trade),
         Verdict::Waiting(_) | Verdict::Closed | Verdict::NeverScanned | Verdict::CodeDied => {
-            Alarm::new(
-                AlarmKind::GatewayContradiction,
-                attempt.out_trade_no.as_str(),
-                "the gateway says unpaid about a payment that it confirmed before",
-            )
+            let detail = "the gateway says unpaid about a payment that it confirmed before";
+            let subject = attempt.out_trade_no.as_str();
+            decision.alarms.push(Alarm::new(AlarmKind::GatewayContradiction, subject, detail));
         }
-        Verdict::Paid(_)
-        | Verdict::WrongAmount(_)
-        | Verdict::Returned(_)
-        | Verdict::Vanished
-        | Verdict::Unknown => return,
+        Verdict::Paid(_) | Verdict::WrongAmount(_) | Verdict::Vanished | Verdict::Unknown => {}
+    }
+}
+
+/// What our own refunds don't explain, those under way included, somebody else gave back.
+fn recheck_returned(decision: &mut Decision, attempt: &Attempt, trade: &ReturnedTrade) {
+    let paid = trade.amount.unwrap_or(attempt.amount);
+    let ours = attempt.refunded.checked_add(attempt.refunding).unwrap_or(Fen::MAX);
+    let Some(elsewhere) = paid.checked_sub(ours).filter(|amount| !amount.is_zero()) else {
+        return;
     };
-    decision.alarms.push(alarm);
+    let detail =
+        format!("{elsewhere} yuan of a recorded payment went back, not by a refund of ours");
+    let subject = attempt.out_trade_no.as_str();
+    decision.alarms.push(Alarm::new(AlarmKind::ReturnedElsewhere, subject, detail));
+    push(decision, attempt, AttemptStep::RecordElsewhere(elsewhere));
 }
 
 fn record(decision: &mut Decision, attempt: &Attempt, status: PaymentStatus, trade: &PaidTrade) {

@@ -19,6 +19,8 @@ pub enum OrderEventKind {
     Paid,
     /// It ended unpaid and its stock is back.
     Cancelled,
+    /// Money of its payment went back: all of it, or a part.
+    Refunded,
 }
 
 impl OrderEventKind {
@@ -28,6 +30,7 @@ impl OrderEventKind {
         match self {
             Self::Paid => "paid",
             Self::Cancelled => "cancelled",
+            Self::Refunded => "refunded",
         }
     }
 
@@ -35,6 +38,7 @@ impl OrderEventKind {
         match self {
             Self::Paid => "checkback.order.paid",
             Self::Cancelled => "checkback.order.cancelled",
+            Self::Refunded => "checkback.order.refunded",
         }
     }
 }

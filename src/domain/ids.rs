@@ -43,6 +43,10 @@ id!(
     OutTradeNo
 );
 id!(
+    /// The number of one refund at the gateway: our prefix and a ULID. Never reused.
+    OutRequestNo
+);
+id!(
     /// The storefront's name of a thing that is sold.
     SkuId
 );

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod money;
 pub mod order;
 pub mod payment;
+pub mod refund;
 pub mod stock;
 pub mod timeout_message;
 pub mod trigger;

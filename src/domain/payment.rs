@@ -100,6 +100,8 @@ pub struct Attempt {
     pub paid: bool,
     /// How much of that payment went back to the buyer.
     pub refunded: Fen,
+    /// How much of it our unfinished refunds may still give back, or have given back already.
+    pub refunding: Fen,
     /// After this instant a number that the gateway still doesn't know can't be paid any more.
     pub code_dies_at: DateTime<Utc>,
     /// The account that made it.

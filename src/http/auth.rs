@@ -118,20 +118,21 @@ pub async fn require_key(
     Ok(next.run(request).await)
 }
 
-/// Lets only callers with a scope pass.
+/// Lets only callers with one of these scopes pass.
 ///
 /// # Errors
-/// 403 with another scope.
+/// 403 with others.
 pub async fn require_scope(
-    State(scope): State<Scope>,
+    State(scopes): State<&'static [Scope]>,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let caller = request.extensions().get::<Caller>();
-    if caller.is_some_and(|caller| caller.may(scope)) {
+    if caller.is_some_and(|caller| scopes.iter().any(|scope| caller.may(*scope))) {
         return Ok(next.run(request).await);
     }
-    let detail = format!("this key lacks the scope {}", scope.as_str());
+    let names: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
+    let detail = format!("this key lacks the scope {}", names.join(" or "));
     Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail))
 }
 

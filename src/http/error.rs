@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::service::place_order::PlaceError;
 use crate::service::request_payment::PaymentError;
+use crate::service::request_refund::RefundError;
 use crate::store::StoreError;
 
 /// How long a caller should wait after a 503 (seconds).
@@ -149,6 +150,27 @@ impl From<PaymentError> for ApiError {
             PaymentError::Refused { .. } => Self::unavailable("gateway_refused", detail),
             PaymentError::GatewayUnknown(_) => Self::unavailable("gateway_unknown", detail),
             PaymentError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RefundError> for ApiError {
+    fn from(error: RefundError) -> Self {
+        let detail = error.to_string();
+        match error {
+            RefundError::NoSuchOrder => Self::not_found("order").about("id"),
+            RefundError::NotPaid(_) => Self::conflict("order_not_paid", detail),
+            RefundError::MoreThanLeft(_) => {
+                Self::conflict("more_than_left", detail).about("amount_fen")
+            }
+            RefundError::NotThatMany { .. } => {
+                Self::conflict("items_not_left", detail).about("items")
+            }
+            RefundError::NumberReused => {
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                Self::new(status, "request_no_reused", detail).about("request_no")
+            }
+            RefundError::Store(error) => error.into(),
         }
     }
 }

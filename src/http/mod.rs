@@ -35,6 +35,7 @@ mod ops;
 mod orders;
 mod payments;
 mod qr;
+mod refunds;
 mod skus;
 mod stream;
 
@@ -116,9 +117,13 @@ fn public_routes() -> Router<HttpState> {
 
 fn private_routes(state: &HttpState) -> Router<HttpState> {
     let storefront = orders::router().merge(payments::router()).merge(skus::router());
-    let storefront = scoped(storefront.merge(stream::router()), Scope::Orders);
-    let operators = scoped(admin::router(), Scope::Ops);
+    let storefront = scoped(storefront.merge(stream::router()), &[Scope::Orders]);
+    let refunds = scoped(refunds::router(), &[Scope::Refunds]);
+    let refund_list = scoped(refunds::list_router(), &[Scope::Orders, Scope::Refunds]);
+    let operators = scoped(admin::router(), &[Scope::Ops]);
     let keyed = storefront
+        .merge(refunds)
+        .merge(refund_list)
         .merge(operators)
         .route_layer(from_fn_with_state(state.clone(), auth::require_key));
     let (api, document) =
@@ -128,8 +133,9 @@ fn private_routes(state: &HttpState) -> Router<HttpState> {
         .merge(ops::router(state))
 }
 
-fn scoped(routes: OpenApiRouter<HttpState>, scope: Scope) -> OpenApiRouter<HttpState> {
-    routes.route_layer(from_fn_with_state(scope, auth::require_scope))
+/// Routes for callers with any of these scopes.
+fn scoped(routes: OpenApiRouter<HttpState>, scopes: &'static [Scope]) -> OpenApiRouter<HttpState> {
+    routes.route_layer(from_fn_with_state(scopes, auth::require_scope))
 }
 
 fn finish(routes: Router<HttpState>, state: &HttpState) -> Router {

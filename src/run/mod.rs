@@ -24,7 +24,7 @@ use crate::service::find_changes::ChangeFinder;
 use crate::service::report_given_up::resolve_given_up;
 use crate::service::watch_broker::BrokerWatch;
 use crate::service::watch_clock::watch_clock;
-use crate::store::{Backend, StoreError, pending};
+use crate::store::{Backend, StoreError, pending, refund_steps};
 
 mod messaging;
 mod open;
@@ -94,6 +94,7 @@ impl Service {
         if app.store.backend() == Backend::Sqlite {
             // A file has one instance: whoever held a lease is dead.
             pending::release_leases(&app.store).await.context("leases can't be freed")?;
+            refund_steps::release_leases(&app.store).await.context("leases can't be freed")?;
         }
         watch_clock(&app).await.context("the database's clock can't be read")?;
         let listener = Arc::new(OrderListener::new(Arc::clone(&app)));
@@ -176,6 +177,11 @@ fn spawn_tasks(
     background.spawn(async move {
         fallback_task::run_light_poll(a, s).await;
         "the light poll"
+    });
+    let (a, s) = (Arc::clone(app), stop.clone());
+    background.spawn(async move {
+        fallback_task::run_refunds(a, s).await;
+        "the refund sender"
     });
     let (a, s, events) = (Arc::clone(app), stop.clone(), Arc::clone(&messaging.events));
     background.spawn(async move {

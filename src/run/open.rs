@@ -67,6 +67,7 @@ pub async fn open_app(config: Config, environment: Environment) -> anyhow::Resul
         metrics,
         changes: Changes::default(),
         outbox_bell: Notify::new(),
+        refund_bell: Notify::new(),
         gateway_answered,
         clock_trusted: AtomicBool::new(true),
         half_messages_fit: AtomicBool::new(true),

@@ -174,6 +174,7 @@ fn orphan(app: &App, notify: &VerifiedNotify, amount: Fen) -> PaymentRecord {
             seen: true,
             paid: true,
             refunded: Fen::ZERO,
+            refunding: Fen::ZERO,
             code_dies_at: now,
             account: app.account(),
         },

@@ -8,7 +8,8 @@ use crate::app::App;
 use crate::domain::ids::OrderId;
 use crate::store::orders::{Item, OrderRecord};
 use crate::store::payments::PaymentRecord;
-use crate::store::{StoreError, orders, payments};
+use crate::store::refunds::RefundRecord;
+use crate::store::{StoreError, orders, payments, refunds};
 
 /// An order.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -43,6 +44,73 @@ pub struct OrderView {
     pub cancelled_at: Option<DateTime<Utc>>,
     /// Its payment attempts, oldest first.
     pub payments: Vec<PaymentView>,
+}
+
+/// A refund.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RefundView {
+    /// The number that it was asked for under.
+    pub request_no: String,
+    /// Its number at the gateway.
+    pub out_request_no: String,
+    /// The payment that goes back.
+    pub out_trade_no: String,
+    /// How much, in fen.
+    pub amount_fen: i64,
+    /// `requested`, `stopping_warehouse`, `sending`, `succeeded` or `refused`.
+    pub status: String,
+    /// `requested` by a caller; `late`, `duplicate`, `wrong_amount`, `orphan` for a payment that
+    /// goes back whole; `elsewhere` if somebody else gave it back.
+    pub cause: String,
+    /// In the words of whoever asked.
+    pub reason: String,
+    /// The pieces that it is about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<RefundItemView>,
+    /// Why the gateway refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused_because: Option<String>,
+    /// The reference under which it was paid by other means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paid_elsewhere: Option<String>,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// Pieces that a refund is about.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RefundItemView {
+    /// What was bought.
+    pub sku_id: String,
+    /// How many pieces.
+    pub quantity: i64,
+}
+
+impl From<&RefundRecord> for RefundView {
+    fn from(record: &RefundRecord) -> Self {
+        let refund = &record.refund;
+        let items = refund
+            .items
+            .iter()
+            .map(|item| RefundItemView { sku_id: item.sku_id.clone(), quantity: item.quantity });
+        Self {
+            request_no: refund.request_no.clone(),
+            out_request_no: refund.out_request_no.to_string(),
+            out_trade_no: refund.out_trade_no.to_string(),
+            amount_fen: refund.amount.fen(),
+            status: refund.status.as_str().to_owned(),
+            cause: refund.cause.as_str().to_owned(),
+            reason: refund.reason.clone(),
+            items: items.collect(),
+            refused_because: record.refused_because.clone(),
+            paid_elsewhere: record.paid_elsewhere.clone(),
+            created_at: record.created_at,
+            ended_at: record.ended_at,
+        }
+    }
 }
 
 /// One line of an order.
@@ -132,4 +200,16 @@ pub async fn view_order(app: &App, id: &OrderId) -> Result<Option<OrderView>, St
     let items = orders::items(&app.store, id).await?;
     let payments = payments::of_order(&app.store, id).await?;
     Ok(Some(OrderView::new(&record, &items, &payments)))
+}
+
+/// Reads an order's refunds, oldest first. `None`: there is no such order.
+///
+/// # Errors
+/// If the database fails.
+pub async fn view_refunds(app: &App, id: &OrderId) -> Result<Option<Vec<RefundView>>, StoreError> {
+    if orders::find(&app.store, id).await?.is_none() {
+        return Ok(None);
+    }
+    let records = refunds::of_order(&app.store, id).await?;
+    Ok(Some(records.iter().map(RefundView::from).collect()))
 }

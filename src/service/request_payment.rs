@@ -174,6 +174,7 @@ fn new_attempt(app: &App, read: &OrderRecord, now: DateTime<Utc>) -> PaymentReco
             seen: false,
             paid: false,
             refunded: Fen::ZERO,
+            refunding: Fen::ZERO,
             code_dies_at,
             account: app.account(),
         },

@@ -19,12 +19,12 @@ pub struct Invariant {
 }
 
 /// The invariants that one query can check.
-pub const INVARIANTS: [Invariant; 21] = [
+pub const INVARIANTS: [Invariant; 26] = [
     Invariant {
         id: "I1",
         name: "every payment that is not applied is refunded or on the alarm list",
         sql: "select out_trade_no from payments where status in ('late', 'duplicate', \
-              'wrong_amount', 'orphan') and refunded_fen < paid_fen and not exists \
+              'wrong_amount', 'orphan') and refunded_fen + refunding_fen < paid_fen and not exists \
               (select 1 from alarms where alarms.subject = payments.out_trade_no \
               and alarms.resolved_at_ms is null) limit ?",
     },
@@ -53,6 +53,43 @@ pub const INVARIANTS: [Invariant; 21] = [
         id: "I2",
         name: "no payment gave back more than it brought",
         sql: "select out_trade_no from payments where refunded_fen > coalesce(paid_fen, 0) limit ?",
+    },
+    Invariant {
+        id: "I2",
+        name: "what unfinished refunds ask for is set aside of their payment",
+        sql: "select out_trade_no from payments where refunding_fen <> coalesce((select \
+              cast(sum(amount_fen) as signed) from refunds \
+              where refunds.out_trade_no = payments.out_trade_no \
+              and refunds.ended_at_ms is null), 0) limit ?",
+    },
+    Invariant {
+        id: "I2",
+        name: "what a recorded payment gave back is what its refunds say",
+        sql: "select out_trade_no from payments where status <> 'closed' and refunded_fen <> \
+              coalesce((select cast(sum(amount_fen) as signed) from refunds \
+              where refunds.out_trade_no = payments.out_trade_no \
+              and refunds.status = 'succeeded'), 0) limit ?",
+    },
+    Invariant {
+        id: "I2",
+        name: "an order gave back what its applied payment gave back",
+        sql: "select orders.id from orders join payments \
+              on payments.out_trade_no = orders.applied_out_trade_no \
+              where orders.refunded_fen <> payments.refunded_fen limit ?",
+    },
+    Invariant {
+        id: "I2",
+        name: "an order's status says whether money is on its way back",
+        sql: "select orders.id from orders join payments \
+              on payments.out_trade_no = orders.applied_out_trade_no \
+              where (orders.status = 'refunded') <> (orders.refunded_fen = orders.amount_fen) \
+              or (orders.status = 'refunding') <> (payments.refunding_fen > 0) limit ?",
+    },
+    Invariant {
+        id: "I14",
+        name: "a refund that was refused and not paid by other means has an alarm",
+        sql: "select out_request_no from refunds where status = 'refused' and not exists \
+              (select 1 from alarms where alarms.subject = refunds.out_request_no) limit ?",
     },
     Invariant {
         id: "I3",

@@ -46,7 +46,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// A row that breaks an invariant.
-    pub(super) fn corrupt(table: &'static str, column: &'static str, id: &str) -> Self {
+    pub(crate) fn corrupt(table: &'static str, column: &'static str, id: &str) -> Self {
         Self::Corrupt { table, column, id: id.to_owned() }
     }
 

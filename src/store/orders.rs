@@ -300,6 +300,31 @@ pub async fn mark_paid(
     Ok(marked.rows_affected() == 1)
 }
 
+/// Pays a cancelled order after all. `false`: the order has changed since it was read.
+///
+/// # Errors
+/// If the database fails.
+pub async fn mark_reopened(
+    tx: &mut WriteTx<'_>,
+    read: &Order,
+    applied: &OutTradeNo,
+    paid_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let marked = sqlx::query(
+        "update orders set version = version + 1, status = 'paid', applied_out_trade_no = ?, \
+         paid_at_ms = ?, updated_at_ms = ? where id = ? and version = ? and status = 'cancelled'",
+    )
+    .bind(applied.as_str())
+    .bind(paid_at.timestamp_millis())
+    .bind(now.timestamp_millis())
+    .bind(read.id.as_str())
+    .bind(read.version)
+    .execute(tx.connection())
+    .await?;
+    Ok(marked.rows_affected() == 1)
+}
+
 /// Cancels an order. `false`: it has changed since it was read.
 ///
 /// # Errors

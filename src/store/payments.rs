@@ -49,6 +49,7 @@ struct Row {
     amount_fen: i64,
     paid_fen: Option<i64>,
     refunded_fen: i64,
+    refunding_fen: i64,
     trade_no: Option<String>,
     seen: i64,
     qr_code: Option<String>,
@@ -64,6 +65,7 @@ impl Row {
         let status = PaymentStatus::parse(&self.status).ok_or_else(|| corrupt("status"))?;
         let amount = Fen::new(self.amount_fen).ok_or_else(|| corrupt("amount_fen"))?;
         let refunded = Fen::new(self.refunded_fen).ok_or_else(|| corrupt("refunded_fen"))?;
+        let refunding = Fen::new(self.refunding_fen).ok_or_else(|| corrupt("refunding_fen"))?;
         let paid = match self.paid_fen {
             Some(fen) => Some(Fen::new(fen).ok_or_else(|| corrupt("paid_fen"))?),
             None => None,
@@ -76,6 +78,7 @@ impl Row {
                 seen: self.seen != 0,
                 paid: paid.is_some(),
                 refunded,
+                refunding,
                 code_dies_at: time(self.code_dies_at_ms),
                 account: AccountRef {
                     gateway_url: self.gateway_url,
@@ -97,13 +100,13 @@ impl Row {
 }
 
 const SELECT_BY_ORDER: &str = "select out_trade_no, order_id, channel, status, gateway_url, \
-    app_id, seller_id, subject, amount_fen, paid_fen, refunded_fen, trade_no, seen, qr_code, \
-    expires_at_ms, code_dies_at_ms, paid_at_ms, created_at_ms from payments \
+    app_id, seller_id, subject, amount_fen, paid_fen, refunded_fen, refunding_fen, trade_no, seen, \
+    qr_code, expires_at_ms, code_dies_at_ms, paid_at_ms, created_at_ms from payments \
     where order_id = ? order by created_at_ms, out_trade_no limit ?";
 
 const SELECT_BY_NUMBER: &str = "select out_trade_no, order_id, channel, status, gateway_url, \
-    app_id, seller_id, subject, amount_fen, paid_fen, refunded_fen, trade_no, seen, qr_code, \
-    expires_at_ms, code_dies_at_ms, paid_at_ms, created_at_ms from payments \
+    app_id, seller_id, subject, amount_fen, paid_fen, refunded_fen, refunding_fen, trade_no, seen, \
+    qr_code, expires_at_ms, code_dies_at_ms, paid_at_ms, created_at_ms from payments \
     where out_trade_no = ?";
 
 /// The attempts of an order, oldest first.
@@ -120,8 +123,8 @@ pub async fn of_order(store: &Store, id: &OrderId) -> Result<Vec<PaymentRecord>,
 }
 
 const SELECT_TO_LOOK_AT: &str = "select out_trade_no, order_id, channel, status, gateway_url, \
-    app_id, seller_id, subject, amount_fen, paid_fen, refunded_fen, trade_no, seen, qr_code, \
-    expires_at_ms, code_dies_at_ms, paid_at_ms, created_at_ms from payments \
+    app_id, seller_id, subject, amount_fen, paid_fen, refunded_fen, refunding_fen, trade_no, seen, \
+    qr_code, expires_at_ms, code_dies_at_ms, paid_at_ms, created_at_ms from payments \
     where status in ('late', 'duplicate', 'wrong_amount', 'orphan') and refunded_fen < paid_fen \
     and created_at_ms <= ? and (created_at_ms < ? or out_trade_no < ?) \
     order by created_at_ms desc, out_trade_no desc limit ?";

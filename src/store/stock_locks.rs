@@ -10,6 +10,34 @@ use crate::domain::ids::{OrderId, SkuId};
 /// The round of a new order's locks; a reopened order's have a higher one.
 const FIRST_ROUND: i64 = 1;
 
+/// Locks the pieces of a reopened order, in its next round. `Err(sku)` inside: that SKU has too few
+/// available.
+///
+/// # Errors
+/// If the database fails.
+pub async fn lock_again(
+    tx: &mut WriteTx<'_>,
+    order_id: &OrderId,
+    now: DateTime<Utc>,
+) -> Result<Result<(), SkuId>, StoreError> {
+    let earlier: Vec<(String, i64, i64)> = sqlx::query_as(
+        "select sku_id, quantity, round from stock_locks where order_id = ? \
+         and round = (select max(round) from stock_locks latest where latest.order_id = ?) \
+         order by sku_id",
+    )
+    .bind(order_id.as_str())
+    .bind(order_id.as_str())
+    .fetch_all(tx.connection())
+    .await?;
+    let round = earlier.first().map_or(FIRST_ROUND, |(_, _, round)| round + 1);
+    let quantity = |(sku_id, pieces, _): (String, i64, i64)| {
+        let sku_id = SkuId::from_trusted(sku_id);
+        Quantity { sku_id, pieces }
+    };
+    let quantities: Vec<_> = earlier.into_iter().map(quantity).collect();
+    lock_round(tx, order_id, round, &quantities, now).await
+}
+
 /// Locks the pieces of a new order. `Err(sku)` inside: that SKU has too few available.
 ///
 /// `quantities` are in ascending order of their SKU ids, so that two orders never wait for each
@@ -20,6 +48,16 @@ const FIRST_ROUND: i64 = 1;
 pub async fn lock(
     tx: &mut WriteTx<'_>,
     order_id: &OrderId,
+    quantities: &[Quantity],
+    now: DateTime<Utc>,
+) -> Result<Result<(), SkuId>, StoreError> {
+    lock_round(tx, order_id, FIRST_ROUND, quantities, now).await
+}
+
+async fn lock_round(
+    tx: &mut WriteTx<'_>,
+    order_id: &OrderId,
+    round: i64,
     quantities: &[Quantity],
     now: DateTime<Utc>,
 ) -> Result<Result<(), SkuId>, StoreError> {
@@ -38,7 +76,7 @@ pub async fn lock(
         if moved.rows_affected() != 1 {
             return Ok(Err(sku_id.clone()));
         }
-        insert_lock(tx, order_id, sku_id, *pieces, now).await?;
+        insert_lock(tx, order_id, sku_id, (round, *pieces), now).await?;
     }
     Ok(Ok(()))
 }
@@ -47,7 +85,7 @@ async fn insert_lock(
     tx: &mut WriteTx<'_>,
     order_id: &OrderId,
     sku_id: &SkuId,
-    pieces: i64,
+    (round, pieces): (i64, i64),
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     sqlx::query(
@@ -56,12 +94,12 @@ async fn insert_lock(
     )
     .bind(order_id.as_str())
     .bind(sku_id.as_str())
-    .bind(FIRST_ROUND)
+    .bind(round)
     .bind(pieces)
     .bind(now.timestamp_millis())
     .execute(tx.connection())
     .await?;
-    let movement = movement(order_id, sku_id, FIRST_ROUND, ("lock", -pieces, pieces));
+    let movement = movement(order_id, sku_id, round, ("lock", -pieces, pieces));
     stock_ledger::write(tx, &movement, now).await
 }
 

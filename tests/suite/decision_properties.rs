@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use checkback::domain::answer_log::{Answers, Asked};
-use checkback::domain::decision::{AttemptStep, Decision, OrderStep, Policy, decide};
+use checkback::domain::decision::{
+    AttemptStep, Decision, OnLatePayment, OrderStep, Policy, decide,
+};
 use checkback::domain::gateway::{Answer, NotPaid, PaidTrade};
 use checkback::domain::ids::OutTradeNo;
 use checkback::domain::money::Fen;
@@ -110,8 +112,9 @@ fn attempts() -> impl Strategy<Value = (Attempt, Option<Answer>)> {
 
 fn situations() -> impl Strategy<Value = Situation> {
     let request = option::of(times());
-    let policy = (durations(), durations())
-        .prop_map(|(grace, overdue_alarm_after)| Policy { grace, overdue_alarm_after });
+    let late = select(vec![OnLatePayment::Refund, OnLatePayment::Reopen]);
+    let policy = (durations(), durations(), late)
+        .prop_map(|(grace, overdue_alarm_after, late)| Policy { grace, overdue_alarm_after, late });
     let status = select(OrderStatus::ALL.to_vec());
     let attempts = proptest::collection::vec(attempts(), 0..5);
     (status, times(), request, attempts, any::<bool>(), times(), policy).prop_map(
@@ -201,7 +204,7 @@ proptest! {
             .map(|(number, _)| number)
             .collect();
         let winner: Vec<&OutTradeNo> = match &decision.order {
-            OrderStep::Confirm(winner) => vec![winner],
+            OrderStep::Confirm(winner) | OrderStep::Reopen(winner) => vec![winner],
             OrderStep::KeepWaiting
             | OrderStep::AwaitAnswer
             | OrderStep::CloseFirst
@@ -212,9 +215,15 @@ proptest! {
     }
 
     #[test]
-    fn only_an_awaiting_order_changes(situation in situations()) {
-        let is_settled = situation.decide().order == OrderStep::Settled;
-        prop_assert_eq!(is_settled, situation.order.status != OrderStatus::AwaitingPayment);
+    fn only_an_awaiting_order_changes_or_a_cancelled_one_by_policy(situation in situations()) {
+        let decision = situation.decide();
+        let is_settled = decision.order == OrderStep::Settled;
+        let reopens = matches!(decision.order, OrderStep::Reopen(_));
+        let may_reopen = situation.policy.late == OnLatePayment::Reopen
+            && situation.order.status == OrderStatus::Cancelled;
+        prop_assert!(!reopens || may_reopen);
+        let is_awaiting = situation.order.status == OrderStatus::AwaitingPayment;
+        prop_assert_eq!(is_settled || reopens, !is_awaiting);
     }
 
     #[test]

@@ -8,11 +8,12 @@ use checkback::domain::payment::{Attempt, PaymentStatus};
 
 use self::world::{
     CODE_DIES, DEADLINE, DUE, OVERDUE, PRICE, answers, at, attempt, awaiting, cancel_requested,
-    closed, created, decided, fen, not_exist, order, paid, paid_by, paid_wrong, policy, returned,
+    closed, created, decided, not_exist, order, paid, paid_by, paid_wrong, policy, returned,
     returned_before, says, trade, unknown, wait_buyer_pay, waiting,
 };
 
 mod memory;
+mod money_back;
 mod oracle;
 pub(crate) mod world;
 
@@ -277,22 +278,6 @@ fn nothing_follows_from_the_applied_payment_being_confirmed_again() {
             let applied = attempt("A", PaymentStatus::Applied);
             let said = decided(&paid_by(status, "A"), &[applied], &[("A", answer)], OVERDUE);
             assert_eq!(said, says("settled", &[], &[]), "{status:?}");
-        }
-    }
-}
-
-#[test]
-fn an_applied_payment_that_others_gave_back_opens_an_alarm() {
-    for status in ENDED_PAID {
-        for (our_refunds, alarms) in [
-            (0, vec!["A returned_elsewhere"]),
-            (PRICE - 1, vec!["A returned_elsewhere"]),
-            (PRICE, vec![]),
-        ] {
-            let refunded = fen(our_refunds);
-            let applied = Attempt { refunded, ..attempt("A", PaymentStatus::Applied) };
-            let said = decided(&paid_by(status, "A"), &[applied], &[("A", returned())], DUE);
-            assert_eq!(said, says("settled", &[], &alarms), "{our_refunds}");
         }
     }
 }

@@ -10,7 +10,7 @@
 //! | 6 a payment found by the query is lost | `stories::timeout::payment_whose_notifications_are_lost_is_found_by_the_next_check_back` |
 //! | 7 right by accident: headers that can't be changed | the count is a column: `store_contract::pending` |
 //! | 8 what was settled is kept for ever | `stories::payment::a_paid_order_is_paid_once_and_its_stock_stays_locked`, `stories::timeout::attempts_of_an_ended_order_stay_pending_until_their_code_is_dead` |
-//! | 11 a late payment turns a cancelled order back | `stories::payment::a_payment_after_the_cancel_is_recorded_as_late_with_an_alarm` |
+//! | 11 a late payment turns a cancelled order back | `stories::payment::a_payment_after_the_cancel_is_recorded_as_late_and_given_back` |
 //! | 15 a lock is leaked when a later step fails | `tulingmall_14…`, `stories::placing::without_stock_nothing_is_left_behind` |
 //! | 18 the trade is never closed | `stories::timeout::scanned_order_is_cancelled_after_its_trade_was_closed` |
 //! | 19 clocks that contradict each other | `config::timeout::tests`, `tulingmall_18…` |
@@ -19,7 +19,7 @@
 //! | 26 no tests | here they are |
 //! | mall 1, 2, 9 | `others` |
 //! | mall 3 anybody marks an order as paid | `stories::notifications::a_forged_notification_changes_nothing` |
-//! | mall 4 a late payment leaves no trace | `stories::payment::a_payment_after_the_cancel_is_recorded_as_late_with_an_alarm` |
+//! | mall 4 a late payment leaves no trace | `stories::payment::a_payment_after_the_cancel_is_recorded_as_late_and_given_back` |
 //! | mall 5 a cancel overwrites a payment | `stories::cancel::cancelling_while_the_buyer_pays_is_never_both_and_never_neither` |
 //! | mall 6 no question before a cancel | `stories::payment::a_payment_in_the_instant_of_the_timeout_is_never_both_and_never_neither` |
 //! | mall 7 a lost message locks stock for ever | `stories::broker::the_sweep_alone_is_sufficient` |

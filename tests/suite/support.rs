@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use checkback::app::App;
 use checkback::clock::ManualClock;
+use checkback::config::Config;
 use checkback::ids::Ids;
 use checkback::run::{Environment, HttpSockets, Service};
 use checkback::service::audit::audit;
@@ -21,6 +22,7 @@ pub(crate) mod commit_proxy;
 mod config;
 pub(crate) mod engines;
 mod notification;
+mod refunds;
 
 use config::config;
 pub(crate) use config::{Broker, write_keys};
@@ -104,8 +106,22 @@ impl TestApp {
         Self::start_with(broker, MysqlDatabase::create().await).await
     }
 
+    /// With the shared broker, and with something configured another way than usual.
+    pub(crate) async fn start_configured(change: impl FnOnce(&mut Config)) -> Self {
+        let database = MysqlDatabase::create().await;
+        Self::start_changed(shared_broker().await, database, change).await
+    }
+
     /// With this broker and database; a SQLite file without one.
     pub(crate) async fn start_with(broker: Broker, database: Option<MysqlDatabase>) -> Self {
+        Self::start_changed(broker, database, |_| ()).await
+    }
+
+    async fn start_changed(
+        broker: Broker,
+        database: Option<MysqlDatabase>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let keys = write_keys(&dir);
         let gateway = alipay_simulator::start(alipay_simulator::Settings {
@@ -122,7 +138,8 @@ impl TestApp {
         let base = format!("http://{}", sockets.private_address());
         let sqlite = || format!("sqlite:{}", dir.path().join("test.db").display());
         let database_url = database.as_ref().map_or_else(sqlite, |database| database.url.clone());
-        let config = config(keys, &gateway.gateway_url(), broker, &database_url, &base);
+        let mut config = config(keys, &gateway.gateway_url(), broker, &database_url, &base);
+        change(&mut config);
         config.validate().expect("a valid configuration");
         let clock = Arc::new(ManualClock::default());
         let environment =

@@ -63,6 +63,7 @@ pub(in crate::http) fn attempt(number: &str, status: PaymentStatus) -> PaymentRe
             seen: false,
             paid: false,
             refunded: Fen::ZERO,
+            refunding: Fen::ZERO,
             code_dies_at: at(WINDOW_S),
             account: AccountRef {
                 gateway_url: "https://gateway.test".into(),

@@ -13,22 +13,30 @@ use crate::store::history::Entry;
 /// The history lines of this plan: what happened to its attempts, then what the order became.
 pub(super) fn entries(app: &App, plan: &Plan<'_>, turn: Turn) -> Vec<Entry> {
     let from = plan.order().status;
-    let to = match turn {
-        Turn::Paid => OrderStatus::Paid,
-        Turn::Cancelled => OrderStatus::Cancelled,
-        Turn::Unchanged => from,
-    };
+    let line = |cause, from, to, detail| Entry { cause, from: Some(from), to, detail };
     let own = match turn {
-        Turn::Paid => Some(("paid", evidence(app, plan))),
-        Turn::Cancelled => Some(("cancelled", evidence(app, plan))),
-        Turn::Unchanged => None,
+        Turn::Paid => vec![line("paid", from, OrderStatus::Paid, evidence(app, plan))],
+        Turn::Reopened => vec![line("paid", from, OrderStatus::Paid, evidence(app, plan))],
+        Turn::Cancelled => {
+            vec![line("cancelled", from, OrderStatus::Cancelled, evidence(app, plan))]
+        }
+        // Nobody goes from paid to refunded but by refunding.
+        Turn::WalkedBack(to) => vec![
+            line("refund_noticed", from, OrderStatus::Refunding, json!({})),
+            line("refunded", OrderStatus::Refunding, to, json!({ "elsewhere": true })),
+        ],
+        Turn::Unchanged => vec![],
     };
-    let own = own.map(|(cause, detail)| Entry { cause, from: Some(from), to, detail });
-    let lines = plan.steps().map(|(number, step)| {
+    let mut lines = Vec::new();
+    for (number, step) in plan.steps() {
         let (cause, detail) = describe(number, &step);
-        Entry { cause, from: Some(from), to: from, detail }
-    });
-    lines.chain(own).collect()
+        lines.push(line(cause, from, from, detail));
+        if let Some(detail) = automatic_refund(number, &step) {
+            lines.push(line("refund_requested", from, from, detail));
+        }
+    }
+    lines.extend(own);
+    lines
 }
 
 /// What the gateway answered, when it was asked, and after how many check-backs.
@@ -54,6 +62,21 @@ fn evidence(app: &App, plan: &Plan<'_>) -> serde_json::Value {
     })
 }
 
+/// What a payment that its order can't take is given back by.
+fn automatic_refund(number: &OutTradeNo, step: &AttemptStep) -> Option<serde_json::Value> {
+    match step {
+        AttemptStep::RecordPayment {
+            status: status @ (PaymentStatus::Late | PaymentStatus::Duplicate),
+            trade,
+        } if !trade.amount.is_zero() => Some(json!({
+            "out_trade_no": number,
+            "amount_fen": trade.amount,
+            "reason": status,
+        })),
+        _ => None,
+    }
+}
+
 fn describe(number: &OutTradeNo, step: &AttemptStep) -> (&'static str, serde_json::Value) {
     match step {
         AttemptStep::RecordPayment { status, trade } => {
@@ -67,6 +90,9 @@ fn describe(number: &OutTradeNo, step: &AttemptStep) -> (&'static str, serde_jso
         }
         AttemptStep::RecordReturn(trade) => {
             ("payment_returned", json!({ "out_trade_no": number, "trade": trade }))
+        }
+        AttemptStep::RecordElsewhere(amount) => {
+            ("payment_returned_elsewhere", json!({ "out_trade_no": number, "amount_fen": amount }))
         }
         AttemptStep::NoteSeen { trade_no } => {
             ("payment_waiting", json!({ "out_trade_no": number, "trade_no": trade_no }))

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 
 use crate::app::App;
 use crate::domain::answer_log::{Answers, Asked};
-use crate::domain::decision::{Decision, OrderStep, decide};
+use crate::domain::decision::{Decision, OnLatePayment, OrderStep, Policy, decide};
 use crate::domain::gateway::{Answer, CloseOutcome, NotPaid, UnknownReason};
 use crate::domain::ids::{OrderId, OutTradeNo};
 use crate::domain::order::OrderStatus;
@@ -26,6 +26,7 @@ mod schedule;
 mod write;
 
 pub use schedule::last_look_at;
+use write::Written;
 
 /// How often a lost compare-and-set, or a busy database, is tried again.
 const TRIES_MAX: u32 = 8;
@@ -135,8 +136,18 @@ async fn try_settle(app: &App, request: &Request<'_>) -> Result<Option<Outcome>,
         close(app, &snapshot, &decision, &mut answers).await;
         decision = judge(app, &snapshot, &answers, now);
     }
-    let plan = plan::Plan { request, snapshot: &snapshot, decision, shown, answers, asked_at: now };
-    write::write(app, &plan).await
+    let mut plan =
+        plan::Plan { request, snapshot: &snapshot, decision, shown, answers, asked_at: now };
+    loop {
+        match write::write(app, &plan).await? {
+            Written::Done(outcome) => return Ok(Some(outcome)),
+            Written::Outdated => return Ok(None),
+            Written::NoStock => {
+                let policy = Policy { late: OnLatePayment::Refund, ..app.policy() };
+                plan.decision = judge_by(app, &snapshot, &plan.answers, now, &policy);
+            }
+        }
+    }
 }
 
 /// A notification that the gateway can't be asked about has no certain effect: it must come again.
@@ -172,8 +183,18 @@ async fn load(app: &App, order_id: &OrderId) -> Result<Option<Snapshot>, StoreEr
 
 /// With a clock that can't be trusted nothing is due and no code is dead.
 fn judge(app: &App, snapshot: &Snapshot, answers: &Answers, now: DateTime<Utc>) -> Decision {
+    judge_by(app, snapshot, answers, now, &app.policy())
+}
+
+fn judge_by(
+    app: &App,
+    snapshot: &Snapshot,
+    answers: &Answers,
+    now: DateTime<Utc>,
+    policy: &Policy,
+) -> Decision {
     let now = if app.may_cancel() { now } else { DateTime::<Utc>::MIN_UTC };
-    decide(&snapshot.order.order, &snapshot.attempts, answers, now, &app.policy())
+    decide(&snapshot.order.order, &snapshot.attempts, answers, now, policy)
 }
 
 /// A check-back leaves closing to the cancel consumer: it has to answer soon. What an ended order
@@ -185,7 +206,8 @@ fn may_close(app: &App, request: &Request<'_>, decision: &Decision) -> bool {
         OrderStep::KeepWaiting
         | OrderStep::AwaitAnswer
         | OrderStep::Cancel
-        | OrderStep::Confirm(_) => false,
+        | OrderStep::Confirm(_)
+        | OrderStep::Reopen(_) => false,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::domain::answer_log::Answers;
 use crate::domain::decision::{AttemptStep, Decision, OrderStep};
 use crate::domain::gateway::{Answer, NotPaid};
 use crate::domain::ids::OutTradeNo;
+use crate::domain::money::Fen;
 use crate::domain::order::{Order, OrderStatus};
 use crate::domain::payment::{Attempt, PaymentStatus};
 use crate::domain::trigger::Trigger;
@@ -29,8 +30,24 @@ pub(super) struct Plan<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     Paid,
+    /// Paid after it was cancelled.
+    Reopened,
     Cancelled,
+    /// Money of its applied payment went back by somebody else's doing.
+    WalkedBack(OrderStatus),
     Unchanged,
+}
+
+impl Turn {
+    /// What the order is now.
+    pub(super) fn status(self, before: OrderStatus) -> OrderStatus {
+        match self {
+            Self::Paid | Self::Reopened => OrderStatus::Paid,
+            Self::Cancelled => OrderStatus::Cancelled,
+            Self::WalkedBack(status) => status,
+            Self::Unchanged => before,
+        }
+    }
 }
 
 impl Plan<'_> {
@@ -41,15 +58,37 @@ impl Plan<'_> {
     pub(super) fn turn(&self, app: &App) -> Turn {
         match self.decision.order {
             OrderStep::Confirm(_) => Turn::Paid,
+            OrderStep::Reopen(_) => Turn::Reopened,
+            OrderStep::Settled => self.walked_back().map_or(Turn::Unchanged, Turn::WalkedBack),
             OrderStep::Cancel if self.request.trigger.writes_cancel() && app.may_cancel() => {
                 Turn::Cancelled
             }
             OrderStep::Cancel
             | OrderStep::CloseFirst
             | OrderStep::KeepWaiting
-            | OrderStep::AwaitAnswer
-            | OrderStep::Settled => Turn::Unchanged,
+            | OrderStep::AwaitAnswer => Turn::Unchanged,
         }
+    }
+
+    /// What the order becomes when its applied payment was given back elsewhere.
+    fn walked_back(&self) -> Option<OrderStatus> {
+        let applied = self.order().applied.as_ref()?;
+        let amount = self.gone_elsewhere(applied)?;
+        let record = &self.snapshot.order;
+        let attempt = self.attempt(applied)?;
+        Some(match record.refunded.checked_add(amount) {
+            Some(refunded) if refunded == record.order.amount => OrderStatus::Refunded,
+            _ if attempt.refunding.is_zero() => OrderStatus::Paid,
+            _ => OrderStatus::Refunding,
+        })
+    }
+
+    /// How much of an attempt's payment went back by somebody else's doing.
+    pub(super) fn gone_elsewhere(&self, number: &OutTradeNo) -> Option<Fen> {
+        self.decision.attempts.iter().find_map(|(decided, step)| match step {
+            AttemptStep::RecordElsewhere(amount) if decided == number => Some(*amount),
+            _ => None,
+        })
     }
 
     /// The steps that change a row.
@@ -60,6 +99,7 @@ impl Plan<'_> {
             AttemptStep::End => !self.leaves_the_cancel_to_others(),
             AttemptStep::RecordPayment { .. }
             | AttemptStep::RecordReturn(_)
+            | AttemptStep::RecordElsewhere(_)
             | AttemptStep::NoteSeen { .. } => true,
         });
         let decided = decided.map(|(number, step)| (number, step.clone()));
@@ -140,9 +180,12 @@ impl Plan<'_> {
     /// What the trigger is told.
     pub(super) fn outcome(&self, turn: Turn) -> Outcome {
         match (turn, &self.decision.order) {
-            (Turn::Paid, _) => Outcome::Ended(OrderStatus::Paid),
+            (Turn::Paid | Turn::Reopened, _) => Outcome::Ended(OrderStatus::Paid),
             (Turn::Cancelled, _) => Outcome::Ended(OrderStatus::Cancelled),
-            (Turn::Unchanged, OrderStep::Settled) => Outcome::Ended(self.order().status),
+            (Turn::WalkedBack(status), _) => Outcome::Ended(status),
+            (Turn::Unchanged, OrderStep::Settled | OrderStep::Reopen(_)) => {
+                Outcome::Ended(self.order().status)
+            }
             (Turn::Unchanged, OrderStep::KeepWaiting) => Outcome::Waiting,
             (Turn::Unchanged, OrderStep::Cancel | OrderStep::CloseFirst) => Outcome::ReadyToCancel,
             (Turn::Unchanged, OrderStep::AwaitAnswer | OrderStep::Confirm(_)) => Outcome::Unknown,

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::super::open_refund::{NewRefund, Opened, automatic, open_refund, record_elsewhere};
 use super::Outcome;
 use super::lines::entries;
 use super::plan::{Plan, Turn};
@@ -12,29 +13,48 @@ use crate::domain::alarm::{Alarm, AlarmKind};
 use crate::domain::decision::{AttemptStep, OrderStep};
 use crate::domain::event::{OrderEvent, OrderEventKind};
 use crate::domain::gateway::{Answer, NotPaid};
-use crate::domain::ids::OutTradeNo;
+use crate::domain::ids::{OrderId, OutTradeNo};
+use crate::domain::money::Fen;
 use crate::domain::order::OrderStatus;
 use crate::domain::payment::PaymentStatus;
+use crate::domain::refund::RefundCause;
 use crate::domain::trigger::Trigger;
 use crate::store::history::Entry;
 use crate::store::pending::{Kind, Pending, Round};
 use crate::store::{
     StoreError, WriteTx, alarms, history, notifications, orders, outbox, payments, pending,
-    stock_locks,
+    refund_sums, stock_locks,
 };
 
-/// Writes the plan. `None`: the order has changed since it was read.
-pub(super) async fn write(app: &App, plan: &Plan<'_>) -> Result<Option<Outcome>, StoreError> {
+/// What became of a plan.
+pub(super) enum Written {
+    /// It is committed.
+    Done(Outcome),
+    /// The order has changed since it was read.
+    Outdated,
+    /// The order can't be reopened: a SKU has too few pieces.
+    NoStock,
+}
+
+/// Writes the plan.
+pub(super) async fn write(app: &App, plan: &Plan<'_>) -> Result<Written, StoreError> {
     let now = app.now();
     let turn = plan.turn(app);
     let mut tx = app.store.begin().await?;
     let entries = entries(app, plan, turn);
     if !entries.is_empty() {
         let written = write_order(app, &mut tx, plan, turn, now).await?
-            && write_attempts(&mut tx, plan, now).await?;
+            && write_attempts(app, &mut tx, plan, now).await?;
         if !written {
             tx.rollback().await?;
-            return Ok(None);
+            return Ok(Written::Outdated);
+        }
+        if turn == Turn::Reopened {
+            if let Err(sku_id) = stock_locks::lock_again(&mut tx, &plan.order().id, now).await? {
+                tx.rollback().await?;
+                tracing::info!(order.id = %plan.order().id, %sku_id, "no stock to reopen it");
+                return Ok(Written::NoStock);
+            }
         }
         let version = plan.order().version + 1;
         let order_id = &plan.order().id;
@@ -46,11 +66,11 @@ pub(super) async fn write(app: &App, plan: &Plan<'_>) -> Result<Option<Outcome>,
     }
     if !write_notification(&mut tx, plan, &entries, now).await? {
         tx.rollback().await?;
-        return Ok(Some(plan.outcome(Turn::Unchanged)));
+        return Ok(Written::Done(plan.outcome(Turn::Unchanged)));
     }
     tx.commit().await?;
     tell(app, plan, turn, &entries, now);
-    Ok(Some(plan.outcome(turn)))
+    Ok(Written::Done(plan.outcome(turn)))
 }
 
 async fn write_order(
@@ -66,22 +86,32 @@ async fn write_order(
             let paid_at = paid_at(plan, winner).unwrap_or(now);
             orders::mark_paid(tx, order, winner, paid_at, now).await?
         }
+        (OrderStep::Reopen(winner), Turn::Reopened) => {
+            let paid_at = paid_at(plan, winner).unwrap_or(now);
+            orders::mark_reopened(tx, order, winner, paid_at, now).await?
+        }
         (_, Turn::Cancelled) => orders::mark_cancelled(tx, order, now).await?,
         _ => orders::bump(tx, order, now).await?,
     };
     if !won {
         return Ok(false);
     }
-    let kind = match turn {
-        Turn::Paid => OrderEventKind::Paid,
+    let (kind, amount) = match turn {
+        Turn::Paid | Turn::Reopened => (OrderEventKind::Paid, order.amount),
         Turn::Cancelled => {
             stock_locks::release(tx, &order.id, now).await?;
-            OrderEventKind::Cancelled
+            (OrderEventKind::Cancelled, order.amount)
+        }
+        Turn::WalkedBack(status) => {
+            let applied = order.applied.as_ref();
+            let amount = applied.and_then(|no| plan.gone_elsewhere(no)).unwrap_or_default();
+            refund_sums::move_order(tx, &order.id, status, amount).await?;
+            (OrderEventKind::Refunded, amount)
         }
         Turn::Unchanged => return Ok(true),
     };
     let sequence = order.version + 1;
-    let event = OrderEvent::new(kind, &app.deployment, &order.id, sequence, order.amount, now);
+    let event = OrderEvent::new(kind, &app.deployment, &order.id, sequence, amount, now);
     outbox::insert(tx, &event, now).await?;
     for kind in [AlarmKind::OrderOverdue, AlarmKind::HalfMessageGivenUp] {
         alarms::resolve(tx, kind, order.id.as_str(), "settled", now).await?;
@@ -97,6 +127,7 @@ fn paid_at(plan: &Plan<'_>, winner: &OutTradeNo) -> Option<DateTime<Utc>> {
 }
 
 async fn write_attempts(
+    app: &App,
     tx: &mut WriteTx<'_>,
     plan: &Plan<'_>,
     now: DateTime<Utc>,
@@ -106,6 +137,10 @@ async fn write_attempts(
         let written = match &step {
             AttemptStep::RecordPayment { status, trade } => {
                 payments::record_payment(tx, order_id, number, *status, trade, now).await?
+                    && give_back(app, tx, (order_id, number), (*status, trade.amount), now).await?
+            }
+            AttemptStep::RecordElsewhere(amount) => {
+                note_elsewhere(app, tx, (order_id, number), *amount, now).await?
             }
             AttemptStep::RecordReturn(trade) => {
                 payments::record_return(tx, number, trade, plan.order().amount, now).await?
@@ -122,7 +157,9 @@ async fn write_attempts(
             return Ok(false);
         }
         match step {
-            AttemptStep::NoteSeen { .. } | AttemptStep::Close => continue,
+            AttemptStep::NoteSeen { .. } | AttemptStep::Close | AttemptStep::RecordElsewhere(_) => {
+                continue;
+            }
             AttemptStep::End if plan.was_closed(number) => {
                 let at = last_look_at(plan.code_dies_at(number).unwrap_or(now), now);
                 pending::keep_for_last_look(tx, number.as_str(), at).await?;
@@ -135,6 +172,40 @@ async fn write_attempts(
         alarms::resolve(tx, kind, number.as_str(), "settled", now).await?;
     }
     Ok(true)
+}
+
+/// A payment that its order can't take goes back by itself, once. `false`: somebody was first.
+async fn give_back(
+    app: &App,
+    tx: &mut WriteTx<'_>,
+    (order_id, number): (&OrderId, &OutTradeNo),
+    (status, amount): (PaymentStatus, Fen),
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let Some(refund) = automatic(order_id, number, status, amount) else { return Ok(true) };
+    Ok(matches!(open_refund(app, tx, &refund, now).await?, Opened::Opened(_)))
+}
+
+/// `false`: the payment's sums have changed since they were read.
+async fn note_elsewhere(
+    app: &App,
+    tx: &mut WriteTx<'_>,
+    (order_id, number): (&OrderId, &OutTradeNo),
+    amount: Fen,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let refund = NewRefund {
+        order_id: Some(order_id),
+        out_trade_no: number,
+        request_no: format!("elsewhere:{}", app.fresh_id()),
+        request_hash: String::new(),
+        cause: RefundCause::Elsewhere,
+        amount,
+        reason: "given back outside this service".to_owned(),
+        items: Vec::new(),
+        by: "gateway",
+    };
+    record_elsewhere(app, tx, &refund, now).await
 }
 
 /// The last look at closed attempts: it is repeated while the answer is unknown, or *waiting*.
@@ -189,20 +260,20 @@ async fn write_pending(
     let situation = Situation {
         trigger: plan.request.trigger,
         degraded: plan.snapshot.order.degraded,
-        awaiting: order.status == OrderStatus::AwaitingPayment && turn == Turn::Unchanged,
+        awaiting: turn.status(order.status) == OrderStatus::AwaitingPayment,
         handed_over: plan.leaves_the_cancel_to_others(),
         due_at: order.due_at(app.policy().grace),
         looks: match turn {
-            Turn::Paid | Turn::Cancelled => 0,
             Turn::Unchanged => plan.looks(),
+            Turn::Paid | Turn::Reopened | Turn::Cancelled | Turn::WalkedBack(_) => 0,
         },
         code_dies_at: plan.next_code_death(now),
         check_interval: app.check_interval(),
     };
     let next_query_at = match turn {
         // Whatever the winner left open is closed at once.
-        Turn::Paid => now,
-        Turn::Cancelled | Turn::Unchanged => next_look(&situation, now),
+        Turn::Paid | Turn::Reopened => now,
+        Turn::Cancelled | Turn::Unchanged | Turn::WalkedBack(_) => next_look(&situation, now),
     };
     let is_check = plan.request.trigger == Trigger::CheckBack;
     let starts_over = turn != Turn::Unchanged;
@@ -252,8 +323,10 @@ fn tell(app: &App, plan: &Plan<'_>, turn: Turn, entries: &[Entry], now: DateTime
             "order changed"
         );
     }
+    tell_of_payments(app, plan);
     match turn {
         Turn::Paid => app.metrics.order("paid"),
+        Turn::Reopened => app.metrics.order("reopened"),
         Turn::Cancelled => {
             app.metrics.order("cancelled");
             let lateness = now.signed_duration_since(order.expires_at).num_milliseconds().max(0);
@@ -261,7 +334,7 @@ fn tell(app: &App, plan: &Plan<'_>, turn: Turn, entries: &[Entry], now: DateTime
                 app.metrics.cancel_lateness.observe(milliseconds_to_seconds(lateness));
             }
         }
-        Turn::Unchanged => {}
+        Turn::WalkedBack(_) | Turn::Unchanged => {}
     }
     if turn != Turn::Unchanged {
         app.outbox_bell.notify_one();
@@ -269,6 +342,22 @@ fn tell(app: &App, plan: &Plan<'_>, turn: Turn, entries: &[Entry], now: DateTime
     if !entries.is_empty() {
         app.changes.announce(&order.id);
     }
+}
+
+/// A late payment that the gateway dates before the deadline is one that we were told of too late.
+fn tell_of_payments(app: &App, plan: &Plan<'_>) {
+    for (_, step) in plan.steps() {
+        let AttemptStep::RecordPayment { status, trade } = step else { continue };
+        let in_time = trade.paid_at.is_some_and(|at| at < plan.order().expires_at);
+        app.metrics.payment(status.as_str(), in_time);
+        if automatic_statuses(status) {
+            app.refund_bell.notify_one();
+        }
+    }
+}
+
+fn automatic_statuses(status: PaymentStatus) -> bool {
+    matches!(status, PaymentStatus::Late | PaymentStatus::Duplicate)
 }
 
 fn milliseconds_to_seconds(ms: i64) -> f64 {

@@ -1,14 +1,15 @@
 //! Every combination of an order, a time, and what is known and answered about one and two
 //! attempts, compared with a second reading of the table that was written from the design's text.
 
+use checkback::domain::decision::OnLatePayment;
 use checkback::domain::gateway::{Answer, NotPaid};
 use checkback::domain::order::{Order, OrderStatus};
 use checkback::domain::payment::{Attempt, PaymentStatus};
 
 use super::world::{
     CODE_DIES, DUE, OVERDUE, PRICE, Said, at, attempt, awaiting, cancel_requested, closed, created,
-    decided, fen, not_exist, order, paid, paid_wrong, returned, returned_before, unknown,
-    wait_buyer_pay, waiting,
+    decided, decided_by, fen, not_exist, order, paid, paid_wrong, returned, returned_before,
+    unknown, wait_buyer_pay, waiting,
 };
 
 /// What an answer tells about an attempt.
@@ -52,7 +53,7 @@ fn is_live(attempt: &Attempt) -> bool {
 /// One attempt with its answer.
 type Case = (Attempt, Option<Answer>);
 
-fn expected(order: &Order, cases: &[Case], seconds: i64) -> Said {
+fn expected(late: OnLatePayment, order: &Order, cases: &[Case], seconds: i64) -> Said {
     let told: Vec<_> =
         cases.iter().map(|(a, answer)| (a, fact(a, answer.as_ref(), seconds))).collect();
     let is_due = order.cancel_request.as_ref().is_some_and(|asked| at(seconds) >= asked.at)
@@ -60,7 +61,9 @@ fn expected(order: &Order, cases: &[Case], seconds: i64) -> Said {
     let any = |wanted: Fact| told.iter().any(|(a, fact)| is_live(a) && *fact == wanted);
     let winner = told.iter().find(|(a, fact)| *fact == Fact::RightMoney && !a.paid);
     let is_awaiting = order.status == OrderStatus::AwaitingPayment;
+    let may_reopen = order.status == OrderStatus::Cancelled && late == OnLatePayment::Reopen;
     let step = match winner {
+        Some((winner, _)) if may_reopen => format!("reopen {}", winner.out_trade_no),
         _ if !is_awaiting => "settled".to_owned(),
         Some((winner, _)) => format!("confirm {}", winner.out_trade_no),
         None if !is_due => "keep waiting".to_owned(),
@@ -70,7 +73,10 @@ fn expected(order: &Order, cases: &[Case], seconds: i64) -> Said {
     };
     let mut said = Said { order: step, attempts: vec![], alarms: vec![] };
     for (attempt, fact) in &told {
-        let (step, alarm) = if said.order == format!("confirm {}", attempt.out_trade_no) {
+        let applied = said.order.split_once(' ').is_some_and(|(word, name)| {
+            ["confirm", "reopen"].contains(&word) && name == attempt.out_trade_no.as_str()
+        });
+        let (step, alarm) = if applied {
             (Some("applied"), None)
         } else {
             of_attempt(order, attempt, *fact, &said.order)
@@ -106,7 +112,9 @@ fn of_attempt(
 ) -> (Option<&'static str>, Option<&'static str>) {
     if attempt.paid {
         return match fact {
-            Fact::WentBack if attempt.refunded < fen(PRICE) => (None, Some("returned_elsewhere")),
+            Fact::WentBack if attempt.refunded.fen() + attempt.refunding.fen() < PRICE => {
+                (Some("elsewhere"), Some("returned_elsewhere"))
+            }
             Fact::Waits | Fact::Shut | Fact::NotScanned | Fact::CodeDied => {
                 (None, Some("gateway_contradiction"))
             }
@@ -114,7 +122,9 @@ fn of_attempt(
         };
     }
     match fact {
-        Fact::RightMoney if order.status == OrderStatus::Cancelled => {
+        Fact::RightMoney
+            if order.status == OrderStatus::Cancelled && !order_step.starts_with("reopen") =>
+        {
             (Some("late"), Some("late_payment"))
         }
         Fact::RightMoney => (Some("duplicate"), Some("duplicate_payment")),
@@ -147,6 +157,8 @@ fn attempts(name: &str) -> Vec<Attempt> {
         attempt(name, PaymentStatus::Failed),
         attempt(name, PaymentStatus::Applied),
         Attempt { refunded: fen(PRICE), ..attempt(name, PaymentStatus::Applied) },
+        Attempt { refunding: fen(PRICE), ..attempt(name, PaymentStatus::Applied) },
+        Attempt { refunding: fen(1), ..attempt(name, PaymentStatus::Late) },
         attempt(name, PaymentStatus::Late),
         attempt(name, PaymentStatus::Duplicate),
         attempt(name, PaymentStatus::WrongAmount),
@@ -197,13 +209,17 @@ fn compare(cases: &[Case]) -> usize {
     let orders: Vec<_> = orders.iter().filter_map(|order| consistent(order, cases)).collect();
     let mut compared = 0;
     for order in &orders {
-        for seconds in [10, DUE - 1, DUE, OVERDUE, CODE_DIES] {
-            let mut said = decided(order, &attempts, &given, seconds);
+        let policies = [OnLatePayment::Refund, OnLatePayment::Reopen];
+        let times = [10, DUE - 1, DUE, OVERDUE, CODE_DIES];
+        let may_reopen = order.status == OrderStatus::Cancelled;
+        let policies = &policies[..if may_reopen { 2 } else { 1 }];
+        for (late, seconds) in policies.iter().flat_map(|late| times.map(|time| (*late, time))) {
+            let mut said = decided_by(late, order, &attempts, &given, seconds);
             if said.order == "await answer" {
                 // The table leaves open whether a round without an answer notes what it saw.
                 said.attempts.retain(|step| !step.ends_with(" seen"));
             }
-            let expected = expected(order, cases, seconds);
+            let expected = expected(late, order, cases, seconds);
             assert_eq!(said, expected, "{order:?} {cases:?} at {seconds}");
             compared += 1;
         }

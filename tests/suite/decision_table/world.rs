@@ -1,7 +1,9 @@
 //! Orders, attempts, answers and times to decide on, each in a word.
 
 use checkback::domain::answer_log::{Answers, Asked};
-use checkback::domain::decision::{AttemptStep, Decision, OrderStep, Policy, decide};
+use checkback::domain::decision::{
+    AttemptStep, Decision, OnLatePayment, OrderStep, Policy, decide,
+};
 use checkback::domain::gateway::{Answer, NotPaid, PaidTrade, ReturnedTrade, UnknownReason};
 use checkback::domain::ids::{OrderId, OutTradeNo};
 use checkback::domain::money::Fen;
@@ -29,7 +31,11 @@ pub(crate) fn number(name: &str) -> OutTradeNo {
 }
 
 pub(crate) fn policy() -> Policy {
-    Policy { grace: Duration::seconds(5), overdue_alarm_after: Duration::seconds(30) }
+    Policy {
+        grace: Duration::seconds(5),
+        overdue_alarm_after: Duration::seconds(30),
+        late: OnLatePayment::Refund,
+    }
 }
 
 pub(crate) fn order(status: OrderStatus) -> Order {
@@ -73,6 +79,7 @@ pub(crate) fn attempt(name: &str, status: PaymentStatus) -> Attempt {
         seen: !matches!(status, PaymentStatus::Created | PaymentStatus::Failed),
         paid: !unpaid,
         refunded: Fen::ZERO,
+        refunding: Fen::ZERO,
         code_dies_at: at(CODE_DIES),
         account: AccountRef {
             gateway_url: "https://gateway".into(),
@@ -152,7 +159,19 @@ pub(crate) fn decided(
     given: &[(&str, Answer)],
     seconds: i64,
 ) -> Said {
-    said(&decide(order, attempts, &answers(given, at(seconds)), at(seconds), &policy()))
+    decided_by(OnLatePayment::Refund, order, attempts, given, seconds)
+}
+
+/// The same where a late payment may reopen its order.
+pub(crate) fn decided_by(
+    late: OnLatePayment,
+    order: &Order,
+    attempts: &[Attempt],
+    given: &[(&str, Answer)],
+    seconds: i64,
+) -> Said {
+    let policy = Policy { late, ..policy() };
+    said(&decide(order, attempts, &answers(given, at(seconds)), at(seconds), &policy))
 }
 
 /// A decision in words: the order's step, each attempt's, and the kinds of the alarms.
@@ -176,6 +195,7 @@ pub(crate) fn said(decision: &Decision) -> Said {
         OrderStep::CloseFirst => "close first".into(),
         OrderStep::Cancel => "cancel".into(),
         OrderStep::Confirm(winner) => format!("confirm {winner}"),
+        OrderStep::Reopen(winner) => format!("reopen {winner}"),
         OrderStep::Settled => "settled".into(),
     };
     let mut attempts: Vec<_> =
@@ -194,6 +214,7 @@ fn word(step: &AttemptStep) -> &'static str {
     match step {
         AttemptStep::RecordPayment { status, .. } => status.as_str(),
         AttemptStep::RecordReturn(_) => "returned",
+        AttemptStep::RecordElsewhere(_) => "elsewhere",
         AttemptStep::Close => "close",
         AttemptStep::End => "end",
         AttemptStep::NoteSeen { .. } => "seen",

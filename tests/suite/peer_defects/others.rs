@@ -205,6 +205,6 @@ async fn dujiao_108_money_that_comes_after_the_end_is_seen_even_without_a_notifi
         app.order(&order).await["payments"][0]["status"] == "late"
     })
     .await;
-    app.assert_alarm("late_payment", &number).await;
+    app.wait_until_given_back(&order, &number, "late").await;
     app.finish().await;
 }

@@ -45,7 +45,7 @@ async fn an_alarm_reads_back_as_it_was_raised(db: &Database) {
     let listed = open(db).await;
     let [alarm] = listed.as_slice() else { panic!("{listed:?}") };
     assert_eq!((alarm.id.as_str(), alarm.kind.as_str()), ("a1", "late_payment"));
-    assert_eq!((alarm.subject.as_str(), alarm.severity.as_str()), ("CB1", "critical"));
+    assert_eq!((alarm.subject.as_str(), alarm.severity.as_str()), ("CB1", "warning"));
     assert_eq!((alarm.detail.as_str(), alarm.count), ("付款太晚", 1));
     assert_eq!((alarm.opened_at, alarm.last_at), (at(1), at(1)));
     assert_eq!((alarm.acknowledged_at, alarm.resolved_at), (None, None));

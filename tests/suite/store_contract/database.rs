@@ -200,6 +200,7 @@ pub(super) fn payment_record(order: &str, number: &str) -> PaymentRecord {
             seen: false,
             paid: false,
             refunded: Fen::ZERO,
+            refunding: Fen::ZERO,
             code_dies_at: at(0) + Duration::hours(2),
             account: AccountRef {
                 gateway_url: "https://gateway".into(),

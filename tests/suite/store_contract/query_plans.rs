@@ -10,11 +10,12 @@ use super::database::Database;
 
 /// Read the whole of a table that is small by design: for metrics, for the console, once for all
 /// who look at it, and once at start.
-const READS_ALL: [&str; 4] = [
+const READS_ALL: [&str; 5] = [
     "select kind, count(*), count(case when next_query_at_ms <= ? then 1 end) \
      from pending_payments group by kind",
     "select count(*), min(created_at_ms) from pending_payments",
     "update pending_payments set leased_by = null, leased_until_ms = 0 where leased_until_ms > 0",
+    "update refunds set leased_by = null, leased_until_ms = 0 where leased_until_ms > 0",
     "select version, checksum, case when success then 1 else 0 end as finished \
      from _sqlx_migrations order by version",
 ];
@@ -23,7 +24,7 @@ const READS_ALL: [&str; 4] = [
 const READ_BY_HAND: [&str; 2] = ["audit.rs", "server_settings.rs"];
 
 /// What must use which index, by a part of the statement that no other has.
-const INDEXES: [(&str, &str); 15] = [
+const INDEXES: [(&str, &str); 18] = [
     ("select next_query_at_ms from pending_payments", "pending_payments_by_due"),
     ("update pending_payments set leased_by = ?", "pending_payments_by_due"),
     ("update pending_payments set check_count", "pending_payments_by_order"),
@@ -39,6 +40,9 @@ const INDEXES: [(&str, &str); 15] = [
     ("from pending_payments p join orders o", "pending_payments_by_due"),
     ("from sweep_runs where started_at_ms >= 0", "sweep_runs_by_age"),
     ("from payments where order_id = ?", "payments_by_order"),
+    ("from refunds where next_try_at_ms <= ?", "refunds_by_due"),
+    ("from refunds where next_try_at_ms is not null", "refunds_by_due"),
+    ("from refunds where order_id = ?", "refunds_by_order"),
 ];
 
 /// The SQL in the string literals of a source file, as the compiler sees it.

@@ -12,5 +12,6 @@ mod notifications;
 mod outages;
 mod payment;
 mod placing;
+mod refunds;
 mod timeout;
 mod topics;

@@ -56,7 +56,7 @@ async fn a_lost_answer_to_precreate_is_asked_for_again_under_the_same_number() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_payment_after_the_cancel_is_recorded_as_late_with_an_alarm() {
+async fn a_payment_after_the_cancel_is_recorded_as_late_and_given_back() {
     let app = TestApp::start().await;
     let order = app.place("k").await;
     let number = app.start_payment(&order).await;
@@ -68,7 +68,7 @@ async fn a_payment_after_the_cancel_is_recorded_as_late_with_an_alarm() {
     })
     .await;
     assert_eq!(app.status(&order).await, "cancelled");
-    app.assert_alarm("late_payment", &number).await;
+    app.wait_until_given_back(&order, &number, "late").await;
     app.finish().await;
 }
 
@@ -85,7 +85,7 @@ async fn an_unscanned_code_that_is_paid_after_the_cancel_is_found_without_a_noti
         app.order(&order).await["payments"][0]["status"] == "late"
     })
     .await;
-    app.assert_alarm("late_payment", &number).await;
+    app.wait_until_given_back(&order, &number, "late").await;
     app.finish().await;
 }
 
@@ -112,8 +112,12 @@ async fn two_paid_attempts_are_one_payment_and_one_duplicate() {
         statuses == ["applied", "duplicate"]
     })
     .await;
-    let alarms = app.open_alarms().await;
-    assert!(alarms.iter().any(|(kind, _)| kind == "duplicate_payment"), "{alarms:?}");
+    let view = app.order(&order).await;
+    let payments = view["payments"].as_array().expect("a list");
+    let twice = payments.iter().find(|payment| payment["status"] == "duplicate");
+    let twice = text(twice.expect("the duplicate"), "out_trade_no");
+    app.wait_until_given_back(&order, &twice, "duplicate").await;
+    assert_eq!(app.status(&order).await, "paid");
     app.finish().await;
 }
 
@@ -175,7 +179,7 @@ async fn a_payment_in_the_instant_of_the_timeout_is_never_both_and_never_neither
             match (text(&view, "status").as_str(), payment.as_str()) {
                 ("paid", "applied") => true,
                 ("cancelled", "late") => {
-                    app.assert_alarm("late_payment", number).await;
+                    app.wait_until_given_back(order, number, "late").await;
                     true
                 }
                 _ => false,
@@ -225,7 +229,7 @@ async fn a_query_that_never_showed_a_trade_cancels_but_its_payment_is_found_late
         app.order(&order).await["payments"][0]["status"] == "late"
     })
     .await;
-    app.assert_alarm("late_payment", &number).await;
+    app.wait_until_given_back(&order, &number, "late").await;
     app.finish().await;
 }
 

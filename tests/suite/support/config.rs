@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use checkback::config::{
-    Alipay, ApiKey, Config, Database, Http, OnClockMismatch, OrderClass, Rocketmq, RocketmqMode,
-    Scope, Secret, Sweep, Timeout,
+    Alipay, ApiKey, Config, Database, Http, OnClockMismatch, OrderClass, Payment, Refund, Rocketmq,
+    RocketmqMode, Scope, Secret, Sweep, Timeout,
 };
 use tempfile::TempDir;
 
@@ -113,6 +113,8 @@ pub(super) fn config(
             out_trade_no_prefix: "CB".to_owned(),
             code_life: Duration::from_secs(30),
         },
+        payment: Payment::default(),
+        refund: Refund { spacing: Duration::ZERO, ..Refund::default() },
         sweep: Sweep::default(),
     }
 }

@@ -8,7 +8,9 @@ use super::assert_none;
 use super::source::{Parts, file, files, words};
 
 /// The section of each struct of `src/config`.
-const SECTIONS: [(&str, &str); 8] = [
+const SECTIONS: [(&str, &str); 10] = [
+    ("Payment", "payment"),
+    ("Refund", "refund"),
     ("Http", "http"),
     ("ApiKey", "http"),
     ("Database", "database"),

@@ -277,6 +277,12 @@ impl Life {
     fn write(&mut self, number: &OutTradeNo, step: &AttemptStep, flight: &Flight) {
         let attempt = self.attempts.iter_mut().find(|a| a.out_trade_no == *number);
         let attempt = attempt.expect("a known attempt");
+        if let AttemptStep::RecordElsewhere(amount) = step {
+            assert!(attempt.paid, "only what is recorded goes back");
+            attempt.refunded = attempt.refunded.checked_add(*amount).expect("an amount");
+            assert!(attempt.refunded <= attempt.amount, "more went back than came");
+            return;
+        }
         assert!(!attempt.paid, "what is recorded never changes");
         let answer = flight.answers.about(number).map(|asked| &asked.answer);
         match step {
@@ -302,7 +308,7 @@ impl Life {
                 (attempt.status, attempt.seen) = (PaymentStatus::Waiting, true);
                 return;
             }
-            AttemptStep::Close => return,
+            AttemptStep::RecordElsewhere(_) | AttemptStep::Close => return,
         }
         self.pending.remove(number);
     }

@@ -1,0 +1,1 @@
+create index refunds_by_due on refunds (next_try_at_ms)

@@ -1,0 +1,110 @@
+//! Sends what is due in the table of refunds, in leased batches: asks the gateway, looks under the
+//! refund's number where the answer alone decides nothing, and writes what that means. Any step can
+//! be the last one before a crash: the number stays the same, and the row stays due.
+
+use chrono::{DateTime, Duration, Utc};
+use futures_util::stream::{self, StreamExt};
+
+use crate::app::App;
+use crate::domain::gateway::UnknownReason;
+use crate::domain::ids::OutRequestNo;
+use crate::domain::refund::{RefundFound, RefundOrder, RefundOutcome, judge};
+use crate::store::payments::PaymentRecord;
+use crate::store::pending::Lease;
+use crate::store::refunds::RefundRecord;
+use crate::store::{StoreError, payments, refund_steps, refund_sums, refunds};
+
+mod write;
+
+/// Refunds that are leased and sent at a time.
+const BATCH_ROWS: i64 = 16;
+/// The same, as a number of futures.
+const CONCURRENT: usize = 16;
+/// A batch whose worker died is free again after this: a little longer than an exchange takes.
+const LEASE: Duration = Duration::seconds(60);
+/// An exchange that takes longer is given up and comes again: two gateway calls of 5 s.
+const SEND_BUDGET: std::time::Duration = std::time::Duration::from_secs(30);
+/// Claiming a batch takes no longer.
+const CLAIM_BUDGET: std::time::Duration = std::time::Duration::from_secs(10);
+/// Pause before a refund that another one of its trade stands in the way of is looked at again, at
+/// least.
+const TURN_PAUSE_MIN: Duration = Duration::milliseconds(200);
+
+/// Sends one batch of due refunds; how many it looked at.
+///
+/// # Errors
+/// If no batch can be claimed; a failure of a single refund is logged, and it comes again.
+pub async fn send_due_refunds(app: &App) -> Result<usize, StoreError> {
+    let now = app.now();
+    let lease = Lease { token: app.fresh_id(), until: now + LEASE, rows_max: BATCH_ROWS };
+    let claiming = refund_steps::claim_due(&app.store, &lease, now);
+    let claimed = tokio::time::timeout(CLAIM_BUDGET, claiming)
+        .await
+        .map_err(|_| StoreError::Busy("no batch could be claimed in time".into()))??;
+    let looked_at = claimed.len();
+    stream::iter(claimed)
+        .for_each_concurrent(CONCURRENT, |no| async move {
+            let sending = tokio::time::timeout(SEND_BUDGET, send_refund(app, &no));
+            let late = |_| Err(StoreError::Busy("it took too long".into()));
+            if let Err(error) = sending.await.unwrap_or_else(late) {
+                tracing::warn!(refund.out_request_no = %no, %error, "not sent, later again");
+            }
+        })
+        .await;
+    Ok(looked_at)
+}
+
+/// One exchange about one refund.
+async fn send_refund(app: &App, no: &OutRequestNo) -> Result<(), StoreError> {
+    let Some(record) = refunds::find(&app.store, no).await? else { return Ok(()) };
+    if record.refund.status.is_ended() {
+        return Ok(());
+    }
+    let out_trade_no = &record.refund.out_trade_no;
+    let Some(payment) = payments::find(&app.store, out_trade_no).await? else {
+        return Err(StoreError::corrupt("refunds", "out_trade_no", no.as_str()));
+    };
+    let spacing = app.config.refund.spacing;
+    if !refund_sums::take_turn(&app.store, out_trade_no, spacing, app.now()).await? {
+        let pause = crate::app::to_chrono(spacing).max(TURN_PAUSE_MIN);
+        return refund_steps::put_off(&app.store, no, app.now() + pause).await;
+    }
+    if !refund_steps::mark_sending(&app.store, no, app.now()).await? {
+        return Ok(());
+    }
+    let (sent, found) = exchange(app, &record, &payment, app.now()).await;
+    let step = judge(&record.refund, &sent, found.as_ref(), app.now());
+    write::write(app, &record, &step, matches!(sent, RefundOutcome::NotNow(_))).await
+}
+
+/// Asks for the refund; unless that moved the money, or was certainly not done, looks under its
+/// number.
+async fn exchange(
+    app: &App,
+    record: &RefundRecord,
+    payment: &PaymentRecord,
+    now: DateTime<Utc>,
+) -> (RefundOutcome, Option<RefundFound>) {
+    let refund = &record.refund;
+    let (trade, number) = (refund.out_trade_no.as_str(), refund.out_request_no.as_str());
+    let Some(gateway) = app.gateway_of(&payment.attempt.account) else {
+        return (RefundOutcome::Unknown(UnknownReason::NotAsked), None);
+    };
+    let order = RefundOrder {
+        out_trade_no: trade,
+        out_request_no: number,
+        amount: refund.amount,
+        reason: &refund.reason,
+    };
+    let sent = gateway.refund(&order, now).await;
+    match sent {
+        RefundOutcome::Moved | RefundOutcome::AccountBroken(_) => (sent, None),
+        RefundOutcome::Accepted
+        | RefundOutcome::NotNow(_)
+        | RefundOutcome::Refused(_)
+        | RefundOutcome::Unknown(_) => {
+            let found = gateway.refund_query(trade, number, app.now()).await;
+            (sent, Some(found))
+        }
+    }
+}

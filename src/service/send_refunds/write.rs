@@ -1,0 +1,238 @@
+//! Writes what an exchange means for a refund: one transaction with the refund, the payment's sums,
+//! the order with its history and event, and the alarms.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use crate::app::App;
+use crate::domain::alarm::{Alarm, AlarmKind};
+use crate::domain::event::{OrderEvent, OrderEventKind};
+use crate::domain::gateway::Refusal;
+use crate::domain::ids::OrderId;
+use crate::domain::money::Fen;
+use crate::domain::order::OrderStatus;
+use crate::domain::refund::{Refund, RefundStep, next_try};
+use crate::store::history::Entry;
+use crate::store::refund_steps::Undecided;
+use crate::store::refund_sums::HeldOrder;
+use crate::store::refunds::RefundRecord;
+use crate::store::{StoreError, WriteTx, alarms, history, outbox, refund_steps, refund_sums};
+
+/// Who stands in the history.
+const ACTOR: &str = "refund_sender";
+/// Alarms about a payment that end when all of it is back.
+const PAYMENT_ALARMS: [AlarmKind; 4] = [
+    AlarmKind::LatePayment,
+    AlarmKind::DuplicatePayment,
+    AlarmKind::WrongAmount,
+    AlarmKind::OrphanPayment,
+];
+
+/// How a refund ends.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::service) enum End<'a> {
+    /// The money went back, through the gateway.
+    Succeeded,
+    /// The gateway refused it.
+    Refused(&'a str),
+}
+
+/// Writes what an exchange means. `waits`: the gateway can't do it now, for want of money.
+pub(super) async fn write(
+    app: &App,
+    record: &RefundRecord,
+    step: &RefundStep,
+    waits: bool,
+) -> Result<(), StoreError> {
+    match step {
+        RefundStep::Succeed => end(app, record, End::Succeeded).await,
+        RefundStep::Refuse(refusal) => end(app, record, End::Refused(&words(refusal))).await,
+        RefundStep::AskAgain { answer, in_doubt } => {
+            let account = app.config.alipay.app_id.as_str();
+            let detail = format!("the gateway says {answer}: refunds wait until it is topped up");
+            let alarm = waits.then(|| Alarm::new(AlarmKind::BalanceTooLow, account, detail));
+            again(app, &record.refund, answer, *in_doubt, alarm).await
+        }
+        RefundStep::AccountBroken(refusal) => {
+            let account = app.config.alipay.app_id.as_str();
+            let alarm = Alarm::new(AlarmKind::AccountBroken, account, words(refusal));
+            again(app, &record.refund, refusal.in_short(), false, Some(alarm)).await
+        }
+        RefundStep::Contradiction(amount) => {
+            let detail = format!(
+                "under {} the gateway shows {amount} yuan, and {} were asked for",
+                record.refund.out_request_no, record.refund.amount
+            );
+            let subject = record.refund.out_trade_no.as_str();
+            let alarm = Alarm::new(AlarmKind::GatewayContradiction, subject, detail);
+            again(app, &record.refund, "another amount", true, Some(alarm)).await
+        }
+    }
+}
+
+fn words(refusal: &Refusal) -> String {
+    match &refusal.sub_msg {
+        Some(text) => format!("{}: {text}", refusal.in_short()),
+        None => refusal.in_short().to_owned(),
+    }
+}
+
+/// Nothing is decided: the same number again later.
+async fn again(
+    app: &App,
+    refund: &Refund,
+    answer: &str,
+    in_doubt: bool,
+    alarm: Option<Alarm>,
+) -> Result<(), StoreError> {
+    let now = app.now();
+    let next_try_at = next_try(refund.tries + 1, now);
+    let mut tx = app.store.begin().await?;
+    let undecided = Undecided { answer, in_doubt, next_try_at };
+    refund_steps::note_undecided(&mut tx, &refund.out_request_no, &undecided, now).await?;
+    if let Some(alarm) = alarm {
+        alarms::raise(&mut tx, &alarm, &app.fresh_id(), now).await?;
+    }
+    tx.commit().await?;
+    tracing::info!(refund.out_request_no = %refund.out_request_no, answer, "refund undecided");
+    Ok(())
+}
+
+/// Ends a refund, whoever is first.
+async fn end(app: &App, record: &RefundRecord, end: End<'_>) -> Result<(), StoreError> {
+    let now = app.now();
+    let refund = &record.refund;
+    let mut tx = app.store.begin().await?;
+    let held = hold(&mut tx, refund, now).await?;
+    let ended = match end {
+        End::Succeeded => refund_steps::succeed(&mut tx, &refund.out_request_no, now).await?,
+        End::Refused(why) => {
+            refund_steps::refuse(&mut tx, &refund.out_request_no, why, now).await?
+        }
+    };
+    if !ended {
+        return tx.rollback().await;
+    }
+    let went_back = matches!(end, End::Succeeded);
+    refund_sums::conclude(&mut tx, &refund.out_trade_no, refund.amount, went_back, now).await?;
+    if let Some((order_id, held)) = &held {
+        write_order(app, &mut tx, (order_id, held), refund, &end, ACTOR, now).await?;
+    }
+    write_alarms(app, &mut tx, refund, &end, now).await?;
+    tx.commit().await?;
+    tell(app, refund, &end);
+    Ok(())
+}
+
+/// The order before its payment and its refund, as everywhere, so that nobody waits crosswise.
+pub(in crate::service) async fn hold(
+    tx: &mut WriteTx<'_>,
+    refund: &Refund,
+    now: DateTime<Utc>,
+) -> Result<Option<(OrderId, HeldOrder)>, StoreError> {
+    let Some(order_id) = &refund.order_id else { return Ok(None) };
+    let held = refund_sums::hold_order(tx, order_id, now).await?;
+    let held = held.ok_or_else(|| {
+        StoreError::corrupt("refunds", "order_id", refund.out_request_no.as_str())
+    })?;
+    Ok(Some((order_id.clone(), held)))
+}
+
+/// What the end of a refund makes of its order. Only the applied payment's refunds move the order.
+pub(in crate::service) async fn write_order(
+    app: &App,
+    tx: &mut WriteTx<'_>,
+    (order_id, held): (&OrderId, &HeldOrder),
+    refund: &Refund,
+    end: &End<'_>,
+    actor: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let is_applied = held.applied.as_ref() == Some(&refund.out_trade_no);
+    let went_back = matches!(end, End::Succeeded);
+    let to = if is_applied {
+        let gone_back = if went_back { refund.amount } else { Fen::ZERO };
+        let to = next_status(tx, held, refund, gone_back).await?;
+        refund_sums::move_order(tx, order_id, to, gone_back).await?;
+        to
+    } else {
+        held.status
+    };
+    let cause = match (end, is_applied) {
+        (End::Succeeded, true) => "refunded",
+        (End::Succeeded, false) => "payment_refunded",
+        (End::Refused(_), _) => "refund_refused",
+    };
+    let detail = json!({
+        "request_no": refund.request_no,
+        "out_request_no": refund.out_request_no,
+        "out_trade_no": refund.out_trade_no,
+        "amount_fen": refund.amount,
+        "items": refund.items,
+        "because": match end { End::Refused(why) => Some(*why), End::Succeeded => None },
+    });
+    let entry = Entry { cause, from: Some(held.status), to, detail };
+    history::append(tx, order_id, held.version, actor, &[entry], now).await?;
+    if is_applied && went_back {
+        let (kind, sequence) = (OrderEventKind::Refunded, held.version);
+        let event = OrderEvent::new(kind, &app.deployment, order_id, sequence, refund.amount, now);
+        outbox::insert(tx, &event, now).await?;
+    }
+    Ok(())
+}
+
+/// Refunded when nothing is left, refunding as long as a refund is unfinished, else paid.
+async fn next_status(
+    tx: &mut WriteTx<'_>,
+    held: &HeldOrder,
+    refund: &Refund,
+    gone_back: Fen,
+) -> Result<OrderStatus, StoreError> {
+    if held.refunded.checked_add(gone_back) == Some(held.amount) {
+        return Ok(OrderStatus::Refunded);
+    }
+    let unfinished = refund_sums::set_aside(tx, &refund.out_trade_no).await?;
+    Ok(if unfinished.is_zero() { OrderStatus::Paid } else { OrderStatus::Refunding })
+}
+
+async fn write_alarms(
+    app: &App,
+    tx: &mut WriteTx<'_>,
+    refund: &Refund,
+    end: &End<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let number = refund.out_request_no.as_str();
+    alarms::resolve(tx, AlarmKind::RefundOverdue, number, ACTOR, now).await?;
+    if let End::Refused(why) = end {
+        let detail = format!("{} yuan of {}: {why}", refund.amount, refund.out_trade_no);
+        let alarm = Alarm::new(AlarmKind::RefundRefused, number, detail);
+        return alarms::raise(tx, &alarm, &app.fresh_id(), now).await;
+    }
+    let account = app.config.alipay.app_id.as_str();
+    alarms::resolve(tx, AlarmKind::BalanceTooLow, account, ACTOR, now).await?;
+    if refund_sums::is_all_back(tx, &refund.out_trade_no).await? {
+        for kind in PAYMENT_ALARMS {
+            alarms::resolve(tx, kind, refund.out_trade_no.as_str(), ACTOR, now).await?;
+        }
+    }
+    Ok(())
+}
+
+fn tell(app: &App, refund: &Refund, end: &End<'_>) {
+    let result = match end {
+        End::Succeeded => "succeeded",
+        End::Refused(_) => "refused",
+    };
+    app.metrics.refund(refund.cause.as_str(), result);
+    app.outbox_bell.notify_one();
+    if let Some(order_id) = &refund.order_id {
+        app.changes.announce(order_id);
+    }
+    tracing::info!(
+        refund.out_request_no = %refund.out_request_no,
+        amount_fen = refund.amount.fen(),
+        result,
+        "refund ended"
+    );
+}
