@@ -8,8 +8,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::service::place_order::PlaceError;
+use crate::service::refund_payment::QuarantineError;
 use crate::service::request_payment::PaymentError;
 use crate::service::request_refund::RefundError;
+use crate::service::retry_refund::RetryError;
 use crate::store::StoreError;
 
 /// How long a caller should wait after a 503 (seconds).
@@ -171,6 +173,33 @@ impl From<RefundError> for ApiError {
                 Self::new(status, "request_no_reused", detail).about("request_no")
             }
             RefundError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<QuarantineError> for ApiError {
+    fn from(error: QuarantineError) -> Self {
+        let detail = error.to_string();
+        match error {
+            QuarantineError::NoSuchPayment => Self::not_found("payment").about("id"),
+            QuarantineError::NoSuchOrder => Self::not_found("order").about("order_id"),
+            QuarantineError::NotQuarantined(_) => Self::conflict("not_quarantined", detail),
+            QuarantineError::OnItsWay => Self::conflict("refund_on_its_way", detail),
+            QuarantineError::OrderCant(_) => Self::conflict("order_cant_take_it", detail),
+            QuarantineError::NoStock => Self::conflict("out_of_stock", detail),
+            QuarantineError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RetryError> for ApiError {
+    fn from(error: RetryError) -> Self {
+        let detail = error.to_string();
+        match error {
+            RetryError::NoSuchRefund => Self::not_found("refund").about("id"),
+            RetryError::NotRefused(_) => Self::conflict("not_refused", detail),
+            RetryError::MoreThanLeft(_) => Self::conflict("more_than_left", detail),
+            RetryError::Store(error) => error.into(),
         }
     }
 }

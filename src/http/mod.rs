@@ -24,6 +24,7 @@ use crate::metrics::RouteLabel;
 use crate::producer::rocketmq::TransactionProducer;
 
 mod admin;
+mod admin_money;
 pub mod auth;
 mod cashier;
 pub mod error;
@@ -120,7 +121,7 @@ fn private_routes(state: &HttpState) -> Router<HttpState> {
     let storefront = scoped(storefront.merge(stream::router()), &[Scope::Orders]);
     let refunds = scoped(refunds::router(), &[Scope::Refunds]);
     let refund_list = scoped(refunds::list_router(), &[Scope::Orders, Scope::Refunds]);
-    let operators = scoped(admin::router(), &[Scope::Ops]);
+    let operators = scoped(admin::router().merge(admin_money::router()), &[Scope::Ops]);
     let keyed = storefront
         .merge(refunds)
         .merge(refund_list)

@@ -18,6 +18,7 @@ use crate::store::notifications::Notification;
 use crate::store::payments::PaymentRecord;
 use crate::store::{StoreError, alarms, notifications, payments};
 
+use super::note_return::{Noted, note_return};
 use super::note_seen::note_seen;
 use super::settle::{Notified, Outcome, Request, settle};
 
@@ -65,7 +66,13 @@ pub async fn accept_notification(app: &App, raw: &[u8]) -> Result<Accepted, Noti
     let Some(record) = payments::find(&app.store, &number).await? else {
         return unknown_number(app, &notify, &row).await;
     };
-    let Some(order_id) = &record.order_id else { return store_only(app, &row, None).await };
+    let Some(order_id) = &record.order_id else {
+        return known_orphan(app, &notify, &row, &record).await;
+    };
+    let was_paid = record.attempt.paid;
+    if was_paid {
+        note_refund(app, &notify, &record).await?;
+    }
     let answer = agreed_answer(app, &notify, &record.attempt);
     if answer.is_none() {
         note_seen(app, order_id, &number, Some(notify.trade_no()), Trigger::Notify).await?;
@@ -76,13 +83,52 @@ pub async fn accept_notification(app: &App, raw: &[u8]) -> Result<Accepted, Noti
         actor: Trigger::Notify.as_str(),
         notified: Some(Notified { answer, row: &row }),
     };
-    match settle(app, &request).await? {
-        // The row is only written with an effect that is certain.
-        Outcome::Unknown => Err(NotificationError::GatewayUnknown),
-        Outcome::Ended(_) | Outcome::Waiting | Outcome::ReadyToCancel | Outcome::NoSuchOrder => {
-            Ok(Accepted::Processed)
-        }
+    // The row is only written with an effect that is certain.
+    if settle(app, &request).await? == Outcome::Unknown {
+        return Err(NotificationError::GatewayUnknown);
     }
+    if !was_paid && let Some(record) = payments::find(&app.store, &number).await? {
+        note_refund(app, &notify, &record).await?;
+    }
+    Ok(Accepted::Processed)
+}
+
+/// What a notification says about a refund is looked up under its number, unless all money of the
+/// payment is accounted for. Alipay sends it like a payment, with marks of the refund.
+async fn note_refund(
+    app: &App,
+    notify: &VerifiedNotify,
+    record: &PaymentRecord,
+) -> Result<(), NotificationError> {
+    let number = notify.refund_marks().and_then(|marks| marks.out_biz_no);
+    let attempt = &record.attempt;
+    let is_accounted_for = record.paid == Some(attempt.refunded);
+    let Some(number) = number.filter(|_| attempt.paid && !is_accounted_for) else {
+        return Ok(());
+    };
+    let actor = Trigger::Notify.as_str();
+    match note_return(app, &attempt.out_trade_no, number, actor).await? {
+        Noted::Unknown => Err(NotificationError::GatewayUnknown),
+        Noted::Ours | Noted::Recorded | Noted::Contradiction | Noted::NoPayment => Ok(()),
+    }
+}
+
+/// More about a payment that belongs to no attempt: it is kept, and what it says about a refund is
+/// looked up.
+async fn known_orphan(
+    app: &App,
+    notify: &VerifiedNotify,
+    row: &Notification,
+    record: &PaymentRecord,
+) -> Result<Accepted, NotificationError> {
+    note_refund(app, notify, record).await?;
+    let mut tx = app.store.begin().await?;
+    if !notifications::insert(&mut tx, row, "none", app.now()).await? {
+        tx.rollback().await?;
+        return Ok(Accepted::Repeated);
+    }
+    tx.commit().await?;
+    Ok(Accepted::Processed)
 }
 
 fn row(notify: &VerifiedNotify) -> Notification {

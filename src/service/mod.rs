@@ -2,21 +2,26 @@
 //! transaction listener, consumers, the fallback task) only translate into and out of these.
 
 pub mod accept_notification;
+pub mod accept_payment;
 pub mod age_alarms;
 pub mod ask_again;
+pub mod attach_payment;
 pub mod audit;
 
 pub mod cancel_order;
 pub mod check_back;
 pub mod find_changes;
+pub mod note_return;
 pub mod note_seen;
 pub mod open_refund;
 pub mod order_view;
 pub mod place_order;
 pub mod raise_alarm;
+pub mod refund_payment;
 pub mod report_given_up;
 pub mod request_payment;
 pub mod request_refund;
+pub mod retry_refund;
 pub mod send_refunds;
 pub mod settle;
 pub mod settle_due;

@@ -14,7 +14,7 @@ use crate::store::pending::Lease;
 use crate::store::refunds::RefundRecord;
 use crate::store::{StoreError, payments, refund_steps, refund_sums, refunds};
 
-mod write;
+pub(super) mod write;
 
 /// Refunds that are leased and sent at a time.
 const BATCH_ROWS: i64 = 16;

@@ -27,6 +27,7 @@ pub mod outbox;
 pub mod payments;
 pub mod pending;
 pub mod pending_list;
+pub mod quarantine;
 pub mod refund_steps;
 pub mod refund_sums;
 pub mod refunds;

@@ -19,7 +19,7 @@ mod paths;
 const NOBODYS: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
 /// What needs the scope `orders`, as `/openapi.json` writes it.
-const ORDER_ROUTES: [(&str, &str); 10] = [
+const ORDER_ROUTES: [(&str, &str); 11] = [
     ("POST", "/v1/orders"),
     ("GET", "/v1/orders"),
     ("GET", "/v1/orders/{id}"),
@@ -27,14 +27,25 @@ const ORDER_ROUTES: [(&str, &str); 10] = [
     ("GET", "/v1/orders/{id}/stream"),
     ("POST", "/v1/orders/{id}/payments"),
     ("POST", "/v1/orders/{id}/cancel"),
+    ("GET", "/v1/orders/{id}/refunds"),
     ("PUT", "/v1/skus/{sku_id}"),
     ("GET", "/v1/skus/{sku_id}"),
     ("POST", "/v1/skus/{sku_id}/adjustments"),
 ];
 
 /// What needs the scope `ops`.
-const OPERATOR_ROUTES: [(&str, &str); 2] =
-    [("GET", "/v1/admin/alarms"), ("POST", "/v1/admin/alarms/{id}/acknowledge")];
+const OPERATOR_ROUTES: [(&str, &str); 7] = [
+    ("GET", "/v1/admin/alarms"),
+    ("POST", "/v1/admin/alarms/{id}/acknowledge"),
+    ("POST", "/v1/admin/payments/{id}/accept"),
+    ("POST", "/v1/admin/payments/{id}/refund"),
+    ("POST", "/v1/admin/payments/{id}/attach"),
+    ("POST", "/v1/admin/refunds/{id}/retry"),
+    ("POST", "/v1/admin/refunds/{id}/paid-elsewhere"),
+];
+
+/// What needs the scope `refunds`.
+const REFUND_ROUTES: [(&str, &str); 1] = [("POST", "/v1/orders/{id}/refunds")];
 
 /// What needs no key.
 const OPEN_ROUTES: [(&str, &str); 9] = [
@@ -50,7 +61,7 @@ const OPEN_ROUTES: [(&str, &str); 9] = [
 ];
 
 fn all_routes() -> impl Iterator<Item = (&'static str, &'static str)> {
-    ORDER_ROUTES.into_iter().chain(OPERATOR_ROUTES).chain(OPEN_ROUTES)
+    ORDER_ROUTES.into_iter().chain(OPERATOR_ROUTES).chain(REFUND_ROUTES).chain(OPEN_ROUTES)
 }
 
 /// A route's path with this in the place of its id.

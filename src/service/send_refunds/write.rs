@@ -171,8 +171,16 @@ pub(in crate::service) async fn write_order(
         "items": refund.items,
         "because": match end { End::Refused(why) => Some(*why), End::Succeeded => None },
     });
-    let entry = Entry { cause, from: Some(held.status), to, detail };
-    history::append(tx, order_id, held.version, actor, &[entry], now).await?;
+    let mut entries = Vec::new();
+    let mut from = held.status;
+    if from == OrderStatus::Paid && to != from {
+        // Nobody goes from paid to refunded but by refunding.
+        let to = OrderStatus::Refunding;
+        entries.push(Entry { cause: "refund_noticed", from: Some(from), to, detail: json!({}) });
+        from = to;
+    }
+    entries.push(Entry { cause, from: Some(from), to, detail });
+    history::append(tx, order_id, held.version, actor, &entries, now).await?;
     if is_applied && went_back {
         let (kind, sequence) = (OrderEventKind::Refunded, held.version);
         let event = OrderEvent::new(kind, &app.deployment, order_id, sequence, refund.amount, now);

@@ -2,7 +2,10 @@
 
 use reqwest::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 
-use super::{Flaws, NOBODYS, OPEN_ROUTES, OPERATOR_ROUTES, ORDER_ROUTES, Problem, method, with_id};
+use super::{
+    Flaws, NOBODYS, OPEN_ROUTES, OPERATOR_ROUTES, ORDER_ROUTES, Problem, REFUND_ROUTES, method,
+    with_id,
+};
 use crate::support::{KEY, OPS_KEY, SHOP_KEY, TestApp};
 
 const UNAUTHORIZED: Problem = Problem::new(401, "unauthorized", None);
@@ -19,7 +22,7 @@ async fn every_route_wants_the_key_that_the_contract_says() {
             None => request.send().await,
         }
     };
-    for route in ORDER_ROUTES.into_iter().chain(OPERATOR_ROUTES) {
+    for route in ORDER_ROUTES.into_iter().chain(OPERATOR_ROUTES).chain(REFUND_ROUTES) {
         let case = format!("{route:?} without a key");
         let answer = send(route, None).await;
         if answer.as_ref().is_ok_and(|answer| answer.headers().get(WWW_AUTHENTICATE).is_none()) {
@@ -27,7 +30,12 @@ async fn every_route_wants_the_key_that_the_contract_says() {
         }
         flaws.expect(&case, answer, UNAUTHORIZED).await;
     }
-    for (routes, key) in [(&ORDER_ROUTES[..], OPS_KEY), (&OPERATOR_ROUTES[..], SHOP_KEY)] {
+    for (routes, key) in [
+        (&ORDER_ROUTES[..], OPS_KEY),
+        (&OPERATOR_ROUTES[..], SHOP_KEY),
+        (&REFUND_ROUTES[..], OPS_KEY),
+        (&REFUND_ROUTES[..], SHOP_KEY),
+    ] {
         for route in routes {
             let case = format!("{route:?} with {key}");
             flaws.expect(&case, send(*route, Some(key)).await, FORBIDDEN).await;

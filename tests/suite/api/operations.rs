@@ -6,7 +6,9 @@ use checkback::domain::alarm::{Alarm, AlarmKind};
 use checkback::service::raise_alarm::raise_alarm;
 use serde_json::{Value, json};
 
-use super::{Flaws, NOBODYS, OPERATOR_ROUTES, ORDER_ROUTES, Problem, method, with_id};
+use super::{
+    Flaws, NOBODYS, OPERATOR_ROUTES, ORDER_ROUTES, Problem, REFUND_ROUTES, method, with_id,
+};
 use crate::support::{KEY, OPS_KEY, TestApp, json_of, text, wait_until};
 
 /// What issue 3 wants to be counted, as Prometheus sees it.
@@ -73,7 +75,7 @@ async fn every_route_is_documented_and_every_documented_route_exists() {
     let document = json_of(get("/openapi.json").await).await;
     assert!(text(&document, "openapi").starts_with("3."), "{}", document["openapi"]);
     let documented = routes_of(&document);
-    let expected = ORDER_ROUTES.into_iter().chain(OPERATOR_ROUTES);
+    let expected = ORDER_ROUTES.into_iter().chain(OPERATOR_ROUTES).chain(REFUND_ROUTES);
     let expected: BTreeSet<_> =
         expected.map(|(name, path)| (name.to_owned(), path.to_owned())).collect();
     assert_eq!(documented, expected);

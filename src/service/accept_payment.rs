@@ -1,0 +1,96 @@
+//! An operator accepts a payment of a wrong amount: its order is paid with it, and costs what was
+//! paid. A cancelled order is reopened if its stock can be locked again.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use crate::app::App;
+use crate::domain::alarm::AlarmKind;
+use crate::domain::event::{OrderEvent, OrderEventKind};
+use crate::domain::ids::{OrderId, OutTradeNo};
+use crate::domain::money::Fen;
+use crate::domain::order::OrderStatus;
+use crate::domain::payment::PaymentStatus;
+use crate::store::history::Entry;
+use crate::store::payments::PaymentRecord;
+use crate::store::refund_sums::HeldOrder;
+use crate::store::{
+    WriteTx, alarms, history, outbox, pending, quarantine, refund_sums, stock_locks,
+};
+
+use super::refund_payment::{QuarantineError, quarantined};
+
+/// Pays an order with a payment of a wrong amount.
+///
+/// # Errors
+/// If it isn't quarantined, the order can't take it, or the database fails.
+pub async fn accept_payment(
+    app: &App,
+    no: &OutTradeNo,
+    by: &str,
+) -> Result<OrderId, QuarantineError> {
+    let payment = quarantined(app, no, &[PaymentStatus::WrongAmount]).await?;
+    let order_id = payment.order_id.clone().ok_or(QuarantineError::NoSuchOrder)?;
+    let paid = payment.paid.unwrap_or_default();
+    let now = app.now();
+    let mut tx = app.store.begin().await?;
+    let held = refund_sums::hold_order(&mut tx, &order_id, now).await?;
+    let held = held.ok_or(QuarantineError::NoSuchOrder)?;
+    match held.status {
+        OrderStatus::AwaitingPayment => {}
+        OrderStatus::Cancelled => {
+            if stock_locks::lock_again(&mut tx, &order_id, now).await?.is_err() {
+                tx.rollback().await?;
+                return Err(QuarantineError::NoStock);
+            }
+        }
+        status => return Err(QuarantineError::OrderCant(status.as_str())),
+    }
+    if !quarantine::apply(&mut tx, &order_id, no, now).await? {
+        tx.rollback().await?;
+        return Err(QuarantineError::OnItsWay);
+    }
+    let paid_at = payment.paid_at.unwrap_or(now);
+    quarantine::pay_order(&mut tx, &order_id, no, paid, paid_at).await?;
+    write_consequences(app, &mut tx, (&order_id, &held), &payment, paid, by, now).await?;
+    tx.commit().await?;
+    app.metrics.order("paid");
+    app.outbox_bell.notify_one();
+    app.changes.announce(&order_id);
+    Ok(order_id)
+}
+
+async fn write_consequences(
+    app: &App,
+    tx: &mut WriteTx<'_>,
+    (order_id, held): (&OrderId, &HeldOrder),
+    payment: &PaymentRecord,
+    paid: Fen,
+    by: &str,
+    now: DateTime<Utc>,
+) -> Result<(), QuarantineError> {
+    let no = &payment.attempt.out_trade_no;
+    let detail = json!({
+        "out_trade_no": no,
+        "asked_fen": payment.attempt.amount,
+        "accepted_fen": paid,
+        "accepted_by": by,
+    });
+    let to = OrderStatus::Paid;
+    let entry = Entry { cause: "paid", from: Some(held.status), to, detail };
+    history::append(tx, order_id, held.version, by, &[entry], now).await?;
+    let (kind, sequence) = (OrderEventKind::Paid, held.version);
+    let event = OrderEvent::new(kind, &app.deployment, order_id, sequence, paid, now);
+    outbox::insert(tx, &event, now).await?;
+    pending::remove(tx, order_id.as_str()).await?;
+    // What the order's other attempts left open is closed at once.
+    pending::start_over(tx, order_id, now).await?;
+    for (kind, subject) in [
+        (AlarmKind::WrongAmount, no.as_str()),
+        (AlarmKind::OrderOverdue, order_id.as_str()),
+        (AlarmKind::HalfMessageGivenUp, order_id.as_str()),
+    ] {
+        alarms::resolve(tx, kind, subject, by, now).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! An operator gives a signed payment that belongs to no attempt to an order. From then on it is an
+//! attempt of that order, and the gateway decides what it is: its payment, a late or a duplicate
+//! one, or one of a wrong amount.
+
+use serde_json::json;
+
+use crate::app::App;
+use crate::domain::alarm::AlarmKind;
+use crate::domain::ids::{OrderId, OutTradeNo};
+use crate::domain::payment::PaymentStatus;
+use crate::domain::trigger::Trigger;
+use crate::store::history::Entry;
+use crate::store::{alarms, history, pending, quarantine, refund_sums};
+
+use super::refund_payment::{QuarantineError, quarantined};
+use super::settle::{Request, settle};
+
+/// Makes an orphan's payment an attempt of an order, and settles that order.
+///
+/// # Errors
+/// If it isn't an orphan, there is no such order, or the database fails.
+pub async fn attach_payment(
+    app: &App,
+    no: &OutTradeNo,
+    order_id: &OrderId,
+    by: &str,
+) -> Result<(), QuarantineError> {
+    let payment = quarantined(app, no, &[PaymentStatus::Orphan]).await?;
+    let now = app.now();
+    let mut tx = app.store.begin().await?;
+    let held = refund_sums::hold_order(&mut tx, order_id, now).await?;
+    let held = held.ok_or(QuarantineError::NoSuchOrder)?;
+    if !quarantine::attach(&mut tx, no, order_id, held.amount, now).await? {
+        tx.rollback().await?;
+        return Err(QuarantineError::OnItsWay);
+    }
+    pending::insert_attempt(&mut tx, order_id, no, now, now).await?;
+    let detail = json!({ "out_trade_no": no, "paid_fen": payment.paid, "by": by });
+    let (from, to) = (Some(held.status), held.status);
+    let entry = Entry { cause: "payment_attached", from, to, detail };
+    history::append(&mut tx, order_id, held.version, by, &[entry], now).await?;
+    alarms::resolve(&mut tx, AlarmKind::OrphanPayment, no.as_str(), by, now).await?;
+    tx.commit().await?;
+    app.changes.announce(order_id);
+    let request = Request { order_id, trigger: Trigger::Http, actor: by, notified: None };
+    if let Err(error) = settle(app, &request).await {
+        // It has a pending row now.
+        tracing::warn!(order.id = %order_id, %error, "not settled yet, later again");
+    }
+    Ok(())
+}

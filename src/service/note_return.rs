@@ -1,0 +1,153 @@
+//! A refund that the gateway tells of by its number, in a notification or on a bill. One of ours is
+//! looked at at once; any other was made outside this service: it is recorded with its alarm, and
+//! what it makes of the order is written, once.
+
+use crate::app::App;
+use crate::domain::alarm::{Alarm, AlarmKind};
+use crate::domain::ids::{OutRequestNo, OutTradeNo};
+use crate::domain::money::Fen;
+use crate::domain::refund::{Refund, RefundCause, RefundFound, RefundStatus};
+use crate::hash::sha256_hex;
+use crate::store::payments::PaymentRecord;
+use crate::store::{StoreError, alarms, payments, refund_steps, refunds};
+
+use super::open_refund::{NewRefund, record_elsewhere};
+use super::raise_alarm::raise_alarm;
+use super::send_refunds::write::{End, hold, write_order};
+
+/// Longest number that is kept as it is; a longer one by its hash.
+const NUMBER_CHARS_MAX: usize = 50;
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// It is one of ours.
+    Ours,
+    /// It is somebody else's, and recorded now or before.
+    Recorded,
+    /// The gateway shows no such refund, or more money than is left: an alarm tells.
+    Contradiction,
+    /// The gateway gave no certain answer: again later.
+    Unknown,
+    /// No payment is recorded under this number yet.
+    NoPayment,
+}
+
+/// Notes that the gateway tells of a refund of a payment.
+///
+/// # Errors
+/// If the database fails.
+pub async fn note_return(
+    app: &App,
+    out_trade_no: &OutTradeNo,
+    number: &str,
+    actor: &str,
+) -> Result<Noted, StoreError> {
+    let ours = refunds::find(&app.store, &OutRequestNo::from_trusted(number)).await?;
+    if ours.is_some_and(|record| record.refund.out_trade_no == *out_trade_no) {
+        refund_steps::hasten(&app.store, out_trade_no, app.now()).await?;
+        app.refund_bell.notify_one();
+        return Ok(Noted::Ours);
+    }
+    let request_no = request_no(number);
+    if refunds::find_by_request(&app.store, out_trade_no, &request_no).await?.is_some() {
+        return Ok(Noted::Recorded);
+    }
+    let payment = payments::find(&app.store, out_trade_no).await?;
+    let Some(payment) = payment.filter(|payment| payment.attempt.paid) else {
+        return Ok(Noted::NoPayment);
+    };
+    let Some(gateway) = app.gateway_of(&payment.attempt.account) else {
+        return Ok(Noted::Unknown);
+    };
+    match gateway.refund_query(out_trade_no.as_str(), number, app.now()).await {
+        RefundFound::Succeeded(amount) => record(app, &payment, &request_no, amount, actor).await,
+        RefundFound::NotFound => {
+            let detail = format!("told of the refund {number}, which the gateway does not show");
+            contradict(app, out_trade_no, detail).await
+        }
+        RefundFound::Unknown(_) => Ok(Noted::Unknown),
+    }
+}
+
+/// The number of a refund that somebody else made: numbers of callers have no colon.
+fn request_no(number: &str) -> String {
+    let number = if number.len() <= NUMBER_CHARS_MAX && number.is_ascii() {
+        number.to_owned()
+    } else {
+        sha256_hex(&[number]).chars().take(NUMBER_CHARS_MAX).collect()
+    };
+    format!("elsewhere:{number}")
+}
+
+async fn record(
+    app: &App,
+    payment: &PaymentRecord,
+    request_no: &str,
+    amount: Fen,
+    actor: &str,
+) -> Result<Noted, StoreError> {
+    let now = app.now();
+    let out_trade_no = &payment.attempt.out_trade_no;
+    let new = NewRefund {
+        order_id: payment.order_id.as_ref(),
+        out_trade_no,
+        request_no: request_no.to_owned(),
+        request_hash: String::new(),
+        cause: RefundCause::Elsewhere,
+        amount,
+        reason: "given back outside this service".to_owned(),
+        items: Vec::new(),
+        by: actor,
+    };
+    let refund = as_refund(&new);
+    let mut tx = app.store.begin().await?;
+    let held = hold(&mut tx, &refund, now).await?;
+    if !record_elsewhere(app, &mut tx, &new, now).await? {
+        tx.rollback().await?;
+        if refunds::find_by_request(&app.store, out_trade_no, request_no).await?.is_some() {
+            return Ok(Noted::Recorded);
+        }
+        let detail = format!("the gateway shows {amount} yuan given back, more than is left of it");
+        return contradict(app, out_trade_no, detail).await;
+    }
+    if let Some((order_id, held)) = &held {
+        write_order(app, &mut tx, (order_id, held), &refund, &End::Succeeded, actor, now).await?;
+    }
+    let detail = format!("{amount} yuan went back, not by a refund of ours");
+    let alarm = Alarm::new(AlarmKind::ReturnedElsewhere, out_trade_no.as_str(), detail);
+    alarms::raise(&mut tx, &alarm, &app.fresh_id(), now).await?;
+    tx.commit().await?;
+    tracing::warn!(trade.out_trade_no = %out_trade_no, "a refund of somebody else's is recorded");
+    app.outbox_bell.notify_one();
+    if let Some(order_id) = &payment.order_id {
+        app.changes.announce(order_id);
+    }
+    Ok(Noted::Recorded)
+}
+
+fn as_refund(new: &NewRefund<'_>) -> Refund {
+    Refund {
+        out_request_no: OutRequestNo::from_trusted(new.request_no.as_str()),
+        order_id: new.order_id.cloned(),
+        out_trade_no: new.out_trade_no.clone(),
+        request_no: new.request_no.clone(),
+        cause: new.cause,
+        status: RefundStatus::Succeeded,
+        amount: new.amount,
+        reason: new.reason.clone(),
+        items: Vec::new(),
+        tries: 0,
+        doubt_since: None,
+    }
+}
+
+async fn contradict(
+    app: &App,
+    out_trade_no: &OutTradeNo,
+    detail: String,
+) -> Result<Noted, StoreError> {
+    let subject = out_trade_no.as_str();
+    raise_alarm(app, &Alarm::new(AlarmKind::GatewayContradiction, subject, detail)).await?;
+    Ok(Noted::Contradiction)
+}

@@ -1,0 +1,130 @@
+//! What an operator makes of a refund that the gateway refused: send it again under its own number,
+//! or note that it was paid by other means.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use thiserror::Error;
+
+use crate::app::App;
+use crate::domain::alarm::AlarmKind;
+use crate::domain::ids::{OrderId, OutRequestNo};
+use crate::domain::money::Fen;
+use crate::domain::order::OrderStatus;
+use crate::domain::refund::{Refund, RefundStatus};
+use crate::store::history::Entry;
+use crate::store::refund_sums::HeldOrder;
+use crate::store::refunds::RefundRecord;
+use crate::store::{StoreError, WriteTx, alarms, history, refund_steps, refund_sums, refunds};
+
+use super::send_refunds::write::{End, hold, write_order};
+
+/// Why nothing was done with a refund.
+#[derive(Debug, Error)]
+pub enum RetryError {
+    /// There is no such refund.
+    #[error("there is no such refund")]
+    NoSuchRefund,
+    /// Nothing has to be decided about it.
+    #[error("the refund is {}, only a refused one waits for an operator", .0.as_str())]
+    NotRefused(RefundStatus),
+    /// Other refunds have taken its money in the meantime.
+    #[error("{} fen are left of the payment", .0.fen())]
+    MoreThanLeft(Fen),
+    /// The database failed.
+    #[error("it could not be stored")]
+    Store(#[from] StoreError),
+}
+
+/// Has a refused refund sent again.
+///
+/// # Errors
+/// If it isn't refused, its money is gone, or the database fails.
+pub async fn retry_refund(app: &App, no: &OutRequestNo, by: &str) -> Result<(), RetryError> {
+    let record = refused(app, no).await?;
+    let now = app.now();
+    let mut tx = app.store.begin().await?;
+    let held = hold(&mut tx, &record.refund, now).await?;
+    if !refund_steps::revive(&mut tx, no, now).await? {
+        tx.rollback().await?;
+        return Err(RetryError::NotRefused(refused(app, no).await?.refund.status));
+    }
+    reserve(&mut tx, &record.refund).await?;
+    if let Some((order_id, held)) = &held {
+        note_retry(&mut tx, (order_id, held), &record.refund, by, now).await?;
+    }
+    alarms::resolve(&mut tx, AlarmKind::RefundRefused, no.as_str(), by, now).await?;
+    tx.commit().await.map_err(RetryError::Store)?;
+    app.refund_bell.notify_one();
+    announce(app, &record.refund);
+    Ok(())
+}
+
+/// Notes that a refused refund was paid by other means, under a reference.
+///
+/// # Errors
+/// If it isn't refused, its money is gone, or the database fails.
+pub async fn settle_refund_elsewhere(
+    app: &App,
+    no: &OutRequestNo,
+    reference: &str,
+    by: &str,
+) -> Result<(), RetryError> {
+    let record = refused(app, no).await?;
+    let refund = &record.refund;
+    let now = app.now();
+    let mut tx = app.store.begin().await?;
+    let held = hold(&mut tx, refund, now).await?;
+    if !refund_steps::settle_elsewhere(&mut tx, no, reference, now).await? {
+        tx.rollback().await?;
+        return Err(RetryError::NotRefused(refused(app, no).await?.refund.status));
+    }
+    reserve(&mut tx, refund).await?;
+    refund_sums::conclude(&mut tx, &refund.out_trade_no, refund.amount, true, now).await?;
+    if let Some((order_id, held)) = &held {
+        write_order(app, &mut tx, (order_id, held), refund, &End::Succeeded, by, now).await?;
+    }
+    alarms::resolve(&mut tx, AlarmKind::RefundRefused, no.as_str(), by, now).await?;
+    tx.commit().await.map_err(RetryError::Store)?;
+    app.outbox_bell.notify_one();
+    announce(app, refund);
+    Ok(())
+}
+
+async fn refused(app: &App, no: &OutRequestNo) -> Result<RefundRecord, RetryError> {
+    let record = refunds::find(&app.store, no).await?.ok_or(RetryError::NoSuchRefund)?;
+    match record.refund.status {
+        RefundStatus::Refused => Ok(record),
+        status => Err(RetryError::NotRefused(status)),
+    }
+}
+
+async fn reserve(tx: &mut WriteTx<'_>, refund: &Refund) -> Result<(), RetryError> {
+    if refund_sums::reserve(tx, &refund.out_trade_no, refund.amount).await? {
+        return Ok(());
+    }
+    let left = refund_sums::left(tx, &refund.out_trade_no).await?;
+    Err(RetryError::MoreThanLeft(left.unwrap_or_default()))
+}
+
+async fn note_retry(
+    tx: &mut WriteTx<'_>,
+    (order_id, held): (&OrderId, &HeldOrder),
+    refund: &Refund,
+    by: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let is_applied = held.applied.as_ref() == Some(&refund.out_trade_no);
+    let to = if is_applied { OrderStatus::Refunding } else { held.status };
+    if is_applied {
+        refund_sums::move_order(tx, order_id, to, Fen::ZERO).await?;
+    }
+    let detail = json!({ "out_request_no": refund.out_request_no, "by": by });
+    let entry = Entry { cause: "refund_retried", from: Some(held.status), to, detail };
+    history::append(tx, order_id, held.version, by, &[entry], now).await
+}
+
+fn announce(app: &App, refund: &Refund) {
+    if let Some(order_id) = &refund.order_id {
+        app.changes.announce(order_id);
+    }
+}
