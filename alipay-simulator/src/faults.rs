@@ -41,6 +41,7 @@ pub(crate) enum Kind {
     FundChangeAbsent,
     RefundVisibleLate,
     StaleQuery,
+    UnknownCertSn,
     Drop,
     Delay,
     Duplicate,
@@ -91,7 +92,8 @@ impl Kind {
             | Self::MissingFields
             | Self::FundChangeAbsent
             | Self::RefundVisibleLate
-            | Self::StaleQuery => Family::Twist,
+            | Self::StaleQuery
+            | Self::UnknownCertSn => Family::Twist,
             Self::Gbk | Self::ExtraFields => Family::Form,
             Self::Drop
             | Self::Delay
@@ -121,7 +123,7 @@ impl Kind {
     }
 
     fn concerns_notifications(self) -> bool {
-        matches!(self.family(), Family::Delivery | Family::Form)
+        self == Self::OtherKey || matches!(self.family(), Family::Delivery | Family::Form)
     }
 }
 

@@ -3,9 +3,8 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::rsa::KeyPair;
 
-const SEQUENCE: u8 = 0x30;
-const BIT_STRING: u8 = 0x03;
-const OBJECT_IDENTIFIER: u8 = 0x06;
+use crate::der::{BIT_STRING, OBJECT_IDENTIFIER, SEQUENCE, element};
+
 /// 1.2.840.113549.1.1.1, rsaEncryption.
 const RSA_ENCRYPTION: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 
@@ -32,7 +31,12 @@ pub(crate) fn private_key(text: &str) -> Result<KeyPair, KeyError> {
 /// Reads a public key (SPKI, with or without PEM armour) into PKCS#1, which `ring` verifies with.
 pub(crate) fn public_key(text: &str) -> Result<Vec<u8>, KeyError> {
     let der = decode(text)?;
-    pkcs1_of_spki(&der).map(<[u8]>::to_vec).ok_or(KeyError::NotPublic)
+    public_key_of_spki(&der)
+}
+
+/// Takes the PKCS#1 key out of its wrapper.
+pub(crate) fn public_key_of_spki(der: &[u8]) -> Result<Vec<u8>, KeyError> {
+    pkcs1_of_spki(der).map(<[u8]>::to_vec).ok_or(KeyError::NotPublic)
 }
 
 fn decode(text: &str) -> Result<Vec<u8>, KeyError> {
@@ -54,24 +58,6 @@ fn pkcs1_of_spki(der: &[u8]) -> Option<&[u8]> {
     let whole = rest.is_empty() && trailing.is_empty() && *unused == 0;
     element(key, SEQUENCE)?;
     (whole && identifier == RSA_ENCRYPTION).then_some(key)
-}
-
-/// Takes one DER element of the given tag: its content and what follows it.
-fn element(input: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (found, input) = input.split_first()?;
-    let (first, input) = input.split_first()?;
-    if *found != tag {
-        return None;
-    }
-    if *first < 0x80 {
-        return input.split_at_checked(usize::from(*first));
-    }
-    let (length, input) = input.split_at_checked(usize::from(*first & 0x7f))?;
-    if length.is_empty() || length.len() > 4 {
-        return None;
-    }
-    let length = length.iter().fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
-    input.split_at_checked(length)
 }
 
 #[cfg(test)]

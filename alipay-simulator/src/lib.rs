@@ -10,8 +10,10 @@
 
 mod books;
 mod buyer;
+mod certificates;
 mod clock;
 mod control;
+mod der;
 mod faults;
 mod fields;
 mod gateway;
@@ -26,6 +28,7 @@ mod server;
 mod store;
 mod trade;
 
+pub use certificates::{CertificateError, Certificates};
 pub use keys::KeyError;
 pub use server::{Settings, Simulator, StartError, start, start_quietly};
 
@@ -44,6 +47,17 @@ pub mod development_keys {
     pub const GATEWAY_PRIVATE_KEY: &str = include_str!("../keys/gateway_private_key.pem");
     /// "Alipay's public key": what a merchant checks answers and notifications with.
     pub const GATEWAY_PUBLIC_KEY: &str = include_str!("../keys/gateway_public_key.pem");
-    /// The key of the fault `other_key`, which nobody should trust.
+    /// The key of the fault `other_key`, which nobody should trust before it is announced.
     pub(crate) const OTHER_PRIVATE_KEY: &str = include_str!("../keys/other_private_key.pem");
+    /// Its public half, for a merchant who is to trust it: the key after a change.
+    pub const OTHER_PUBLIC_KEY: &str = include_str!("../keys/other_public_key.pem");
+
+    /// The certificate of the application's key.
+    pub const APP_CERT: &str = include_str!("../keys/app_cert.crt");
+    /// The certificate of the gateway's key: "Alipay's certificate".
+    pub const GATEWAY_CERT: &str = include_str!("../keys/gateway_cert.crt");
+    /// The certificate of the key of the fault `other_key`.
+    pub const OTHER_CERT: &str = include_str!("../keys/other_cert.crt");
+    /// The file of root certificates: one with an elliptic curve, and two with RSA.
+    pub const ROOT_CERT: &str = include_str!("../keys/root_cert.crt");
 }

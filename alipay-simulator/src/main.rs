@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use alipay_simulator::{
-    DEFAULT_APP_ID, DEFAULT_SELLER_ID, Settings, Simulator, development_keys, start,
+    Certificates, DEFAULT_APP_ID, DEFAULT_SELLER_ID, Settings, Simulator, development_keys, start,
 };
 use anyhow::Context as _;
 use clap::Parser;
@@ -35,6 +35,15 @@ struct Options {
     /// PEM file of the gateway's private key; without it, the published development key
     #[arg(long, value_name = "FILE")]
     private_key: Option<PathBuf>,
+    /// PEM file of the application's certificate: with the next two, certificate mode
+    #[arg(long, value_name = "FILE", requires_all = ["alipay_cert", "alipay_root_cert"])]
+    app_cert: Option<PathBuf>,
+    /// PEM file of the gateway's certificate, to which its private key belongs
+    #[arg(long, value_name = "FILE", requires = "app_cert")]
+    alipay_cert: Option<PathBuf>,
+    /// PEM file of the root certificates
+    #[arg(long, value_name = "FILE", requires = "app_cert")]
+    alipay_root_cert: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -59,6 +68,14 @@ async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 fn settings(options: Options) -> anyhow::Result<Settings> {
+    let certificates = match (options.app_cert, options.alipay_cert, options.alipay_root_cert) {
+        (Some(app), Some(alipay), Some(root)) => Some(Certificates {
+            app_cert_pem: read(&app)?,
+            alipay_cert_pem: read(&alipay)?,
+            alipay_root_cert_pem: read(&root)?,
+        }),
+        _ => None,
+    };
     Ok(Settings {
         listen: options.listen,
         data_dir: options.data_dir,
@@ -66,12 +83,17 @@ fn settings(options: Options) -> anyhow::Result<Settings> {
         seller_id: options.seller_id,
         app_public_key_pem: key(options.app_public_key, development_keys::APP_PUBLIC_KEY)?,
         private_key_pem: key(options.private_key, development_keys::GATEWAY_PRIVATE_KEY)?,
+        certificates,
     })
 }
 
 fn key(file: Option<PathBuf>, default: &str) -> anyhow::Result<String> {
     let Some(file) = file else { return Ok(default.to_owned()) };
-    fs::read_to_string(&file).with_context(|| format!("can't read the key file {}", file.display()))
+    read(&file)
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(file).with_context(|| format!("can't read the file {}", file.display()))
 }
 
 #[expect(clippy::print_stdout, reason = "the start line is for whoever started it, also scripts")]

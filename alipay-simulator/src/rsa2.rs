@@ -19,6 +19,11 @@ impl Signer {
         Ok(Self { key: keys::private_key(private_key)?, random: SystemRandom::new() })
     }
 
+    /// Whether this PKCS#1 key is the public half of the private key.
+    pub(crate) fn is_pair_of(&self, public_key: &[u8]) -> bool {
+        self.key.public().as_ref() == public_key
+    }
+
     pub(crate) fn sign(&self, message: &[u8]) -> String {
         let mut signature = vec![0; self.key.public().modulus_len()];
         self.key
@@ -36,8 +41,11 @@ pub(crate) struct Verifier {
 
 impl Verifier {
     pub(crate) fn new(public_key: &str) -> Result<Self, KeyError> {
-        let key = keys::public_key(public_key)?;
-        Ok(Self { key: UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key) })
+        keys::public_key(public_key).map(Self::of_pkcs1)
+    }
+
+    pub(crate) fn of_pkcs1(key: Vec<u8>) -> Self {
+        Self { key: UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key) }
     }
 
     pub(crate) fn verifies(&self, message: &[u8], signature: &str) -> bool {

@@ -19,11 +19,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::books::Books;
+use crate::certificates::{CertificateError, Certificates, SerialNumbers};
 use crate::faults::Faults;
 use crate::journal::{Directory, Journal, OpenError};
 use crate::keys::KeyError;
 use crate::rsa2::{Signer, Verifier};
 use crate::store::Store;
+use crate::{DEFAULT_APP_ID, DEFAULT_SELLER_ID};
 use crate::{buyer, control, development_keys, gateway, notify};
 
 const MOST_BODY_BYTES: usize = 256 * 1024;
@@ -46,6 +48,23 @@ pub struct Settings {
     pub app_public_key_pem: String,
     /// What answers and notifications are signed with: PKCS#8 or PKCS#1, PEM or bare base64.
     pub private_key_pem: String,
+    /// Certificate mode, if there are any.
+    pub certificates: Option<Certificates>,
+}
+
+impl Default for Settings {
+    /// A free port of this machine, no directory, and the published development keys.
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            data_dir: None,
+            app_id: DEFAULT_APP_ID.to_owned(),
+            seller_id: DEFAULT_SELLER_ID.to_owned(),
+            app_public_key_pem: development_keys::APP_PUBLIC_KEY.to_owned(),
+            private_key_pem: development_keys::GATEWAY_PRIVATE_KEY.to_owned(),
+            certificates: None,
+        }
+    }
 }
 
 /// Why a simulator could not start: the whole reason in one sentence, so there is no `source`.
@@ -75,6 +94,9 @@ pub enum StartError {
         /// What is wrong with it.
         reason: KeyError,
     },
+    /// The certificates don't make certificate mode.
+    #[error("the Alipay simulator can't use its certificates: {0}")]
+    Certificates(CertificateError),
     /// The HTTP client for notifications could not be built.
     #[error("the Alipay simulator can't send notifications: {0}")]
     Client(String),
@@ -89,6 +111,8 @@ pub(crate) struct Shared {
     pub(crate) signer: Signer,
     /// Signs what the fault `other_key` spoils.
     pub(crate) other_signer: Signer,
+    /// Certificate mode: what both sides call each other.
+    pub(crate) serial_numbers: Option<SerialNumbers>,
     pub(crate) store: Store,
     pub(crate) faults: Faults,
     base_url: String,
@@ -136,8 +160,14 @@ pub async fn start(settings: Settings) -> Result<Simulator, StartError> {
 /// As [`start`].
 pub async fn start_quietly(settings: Settings) -> Result<Simulator, StartError> {
     let key = |which| move |reason| StartError::Key { which, reason };
-    let verifier = Verifier::new(&settings.app_public_key_pem).map_err(key("app public key"))?;
     let signer = Signer::new(&settings.private_key_pem).map_err(key("private key"))?;
+    let (verifier, serial_numbers) = if let Some(certificates) = &settings.certificates {
+        let opened = certificates.open(&signer).map_err(StartError::Certificates)?;
+        (opened.0, Some(opened.1))
+    } else {
+        let verifier = Verifier::new(&settings.app_public_key_pem);
+        (verifier.map_err(key("app public key"))?, None)
+    };
     let other_signer =
         Signer::new(development_keys::OTHER_PRIVATE_KEY).map_err(key("other key"))?;
     let client = reqwest::Client::builder()
@@ -156,6 +186,7 @@ pub async fn start_quietly(settings: Settings) -> Result<Simulator, StartError> 
         verifier,
         signer,
         other_signer,
+        serial_numbers,
         store,
         faults: Faults::new(),
         base_url: format!("http://{}", reachable(address)),

@@ -88,6 +88,7 @@ async fn surround(
         seller_id: alipay_simulator::DEFAULT_SELLER_ID.to_owned(),
         app_public_key_pem: keys.app_public_pem.clone(),
         private_key_pem: keys.gateway_private_pem.clone(),
+        certificates: None,
     })
     .await?;
     let broker = if args.rocketmq.is_none() {

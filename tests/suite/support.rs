@@ -131,6 +131,7 @@ impl TestApp {
             seller_id: alipay_simulator::DEFAULT_SELLER_ID.to_owned(),
             app_public_key_pem: alipay_simulator::development_keys::APP_PUBLIC_KEY.to_owned(),
             private_key_pem: alipay_simulator::development_keys::GATEWAY_PRIVATE_KEY.to_owned(),
+            certificates: None,
         })
         .await
         .expect("the simulator starts");

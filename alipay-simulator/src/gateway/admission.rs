@@ -55,6 +55,7 @@ pub(super) fn admit(shared: &Shared, params: &Params) -> Result<Call, Node> {
         );
         return Err(invalid("isv.invalid-signature", &hint));
     }
+    check_certificates(shared, params)?;
     let notify_url = params.text("notify_url");
     if notify_url.as_ref().is_some_and(|url| !is_web_url(url)) {
         return Err(invalid("isv.invalid-parameter", "notify_url is no http or https URL"));
@@ -62,6 +63,18 @@ pub(super) fn admit(shared: &Shared, params: &Params) -> Result<Call, Node> {
     let biz_content = params.text("biz_content").unwrap_or_default();
     let fields = Fields::parse("biz_content", biz_content.as_bytes());
     Ok(Call { method, notify_url, fields })
+}
+
+/// In certificate mode a call names its own certificate and the roots that it trusts.
+fn check_certificates(shared: &Shared, params: &Params) -> Result<(), Node> {
+    let Some(known) = &shared.serial_numbers else { return Ok(()) };
+    if params.text("app_cert_sn").as_ref() != Some(&known.app) {
+        return Err(invalid("isv.app-cert-not-exist", "应用证书不存在"));
+    }
+    if params.text("alipay_root_cert_sn").as_ref() != Some(&known.roots) {
+        return Err(invalid("isv.invalid-alipay-root-cert-sn", "支付宝根证书序列号错误"));
+    }
+    Ok(())
 }
 
 fn required(params: &Params, name: &str, sub_code: &'static str) -> Result<String, Node> {

@@ -16,6 +16,8 @@ use crate::params::Params;
 use crate::server::Shared;
 
 const TRACE_ID: HeaderName = HeaderName::from_static("trace_id");
+/// What no certificate is called.
+const UNKNOWN_CERT_SN: &str = "00000000000000000000000000000000";
 /// What an answer keeps when the fault `missing_fields` strikes.
 const KEPT_FIELDS: [&str; 15] = [
     "code",
@@ -51,13 +53,15 @@ pub(super) fn sealed(
         Some(Kind::OtherKey) => shared.other_signer.sign(&signed),
         _ => shared.signer.sign(&signed),
     };
-    let mut body = envelope(&name, &sent, Some(&sign));
+    let cert_sn = cert_sn(shared, hits);
+    let mut body = envelope(&name, &sent, cert_sn, Some(&sign));
     match hits.outcome() {
         Some(Kind::Reset) => return reset(),
         Some(Kind::Truncated) => body.truncate(body.len() / 2),
-        Some(Kind::Unsigned) => body = envelope(&name, &sent, None),
+        Some(Kind::Unsigned) => body = envelope(&name, &sent, cert_sn, None),
         Some(Kind::ErrorResponse) => {
-            body = envelope("error_response", &encode(&text(&Node::unknown()), charset), None);
+            let node = encode(&text(&Node::unknown()), charset);
+            body = envelope("error_response", &node, None, None);
         }
         Some(Kind::DuplicateNode) => {
             body.pop();
@@ -78,7 +82,8 @@ pub(super) fn refusal(shared: &Shared, params: &Params, node: &Node) -> Response
     let name = if known { node_name(&method) } else { "error_response".to_owned() };
     let sent = encode(&text(node), charset);
     let sign = shared.signer.sign(&sent);
-    respond(shared, charset, envelope(&name, &sent, Some(&sign)))
+    let cert_sn = shared.serial_numbers.as_ref().map(|names| names.gateway.as_str());
+    respond(shared, charset, envelope(&name, &sent, cert_sn, Some(&sign)))
 }
 
 /// Where a hanging call ends up when it is let go.
@@ -153,10 +158,23 @@ fn node_name(method: &str) -> String {
     format!("{}_response", method.replace('.', "_"))
 }
 
-fn envelope(name: &str, node: &[u8], sign: Option<&str>) -> Vec<u8> {
-    let sign = sign.map(|sign| format!(r#","sign":"{sign}""#)).unwrap_or_default();
+/// The certificate whose key signs the answer; it is named beside the node, not signed.
+fn cert_sn<'a>(shared: &'a Shared, hits: &Hits) -> Option<&'a str> {
+    if hits.has(Kind::UnknownCertSn) {
+        return Some(UNKNOWN_CERT_SN);
+    }
+    let names = shared.serial_numbers.as_ref()?;
+    let is_other = hits.outcome() == Some(Kind::OtherKey);
+    Some(if is_other { &names.other } else { &names.gateway })
+}
+
+fn envelope(name: &str, node: &[u8], cert_sn: Option<&str>, sign: Option<&str>) -> Vec<u8> {
+    let member = |name: &str, value: Option<&str>| {
+        value.map(|value| format!(r#","{name}":"{value}""#)).unwrap_or_default()
+    };
+    let (cert_sn, sign) = (member("alipay_cert_sn", cert_sn), member("sign", sign));
     let start = format!(r#"{{"{name}":"#);
-    [start.as_bytes(), node, sign.as_bytes(), b"}"].concat()
+    [start.as_bytes(), node, cert_sn.as_bytes(), sign.as_bytes(), b"}"].concat()
 }
 
 fn respond(shared: &Shared, charset: &'static Encoding, body: Vec<u8>) -> Response {

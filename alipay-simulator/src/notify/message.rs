@@ -54,10 +54,15 @@ impl Message {
         if hits.has(Kind::BadSignature) {
             sign_text.push(b'!');
         }
-        append(&mut form, "sign", shared.signer.sign(&sign_text).as_bytes());
+        let is_other = hits.has(Kind::OtherKey);
+        let signer = if is_other { &shared.other_signer } else { &shared.signer };
+        append(&mut form, "sign", signer.sign(&sign_text).as_bytes());
         append(&mut form, "sign_type", b"RSA2");
         if hits.has(Kind::UnsignedCertSn) {
-            append(&mut form, "alipay_cert_sn", b"7513daaaa48aa3ba2e4018d84402479c");
+            let names = shared.serial_numbers.as_ref();
+            let cert_sn = names.map(|names| if is_other { &names.other } else { &names.gateway });
+            let cert_sn = cert_sn.map_or("7513daaaa48aa3ba2e4018d84402479c", String::as_str);
+            append(&mut form, "alipay_cert_sn", cert_sn.as_bytes());
         }
         let content_type = format!("application/x-www-form-urlencoded; charset={charset}");
         Self { content_type, form }

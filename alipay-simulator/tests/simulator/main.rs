@@ -4,6 +4,7 @@
 
 mod binary;
 mod buyer;
+mod certificates;
 mod durability;
 mod faults;
 mod gateway;

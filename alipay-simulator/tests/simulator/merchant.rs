@@ -5,9 +5,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use alipay_simulator::{
-    DEFAULT_APP_ID, DEFAULT_SELLER_ID, Settings, Simulator, development_keys, start,
-};
+use alipay_simulator::{DEFAULT_APP_ID, Settings, Simulator, development_keys, start};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::rand::SystemRandom;
@@ -52,7 +50,11 @@ impl Answer {
 }
 
 pub(crate) fn verifies(message: &[u8], signature: &[u8]) -> bool {
-    let pem = development_keys::GATEWAY_PUBLIC_KEY;
+    verifies_with(development_keys::GATEWAY_PUBLIC_KEY, message, signature)
+}
+
+/// Whether the key of this PEM made the signature.
+pub(crate) fn verifies_with(pem: &str, message: &[u8], signature: &[u8]) -> bool {
     let spki = der(pem);
     let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &spki[SPKI_HEADER_BYTES..]);
     STANDARD.decode(signature).is_ok_and(|signature| key.verify(message, &signature).is_ok())
@@ -74,7 +76,11 @@ impl Shop {
     }
 
     pub(crate) async fn on(data_dir: Option<PathBuf>) -> Self {
-        let simulator = start(settings(data_dir)).await.unwrap();
+        Self::with(settings(data_dir)).await
+    }
+
+    pub(crate) async fn with(settings: Settings) -> Self {
+        let simulator = start(settings).await.unwrap();
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
         let key = RsaKeyPair::from_pkcs8(&der(development_keys::APP_PRIVATE_KEY)).unwrap();
         Self { simulator, http, notify_url: None, elsewhere: None, key }
@@ -185,14 +191,7 @@ impl Shop {
 }
 
 pub(crate) fn settings(data_dir: Option<PathBuf>) -> Settings {
-    Settings {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        data_dir,
-        app_id: DEFAULT_APP_ID.to_owned(),
-        seller_id: DEFAULT_SELLER_ID.to_owned(),
-        app_public_key_pem: development_keys::APP_PUBLIC_KEY.to_owned(),
-        private_key_pem: development_keys::GATEWAY_PRIVATE_KEY.to_owned(),
-    }
+    Settings { data_dir, ..Settings::default() }
 }
 
 pub(crate) fn order(number: &str) -> Value {

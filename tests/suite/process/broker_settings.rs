@@ -43,6 +43,7 @@ async fn simulator() -> Simulator {
         seller_id: DEFAULT_SELLER_ID.to_owned(),
         app_public_key_pem: APP_PUBLIC_KEY.to_owned(),
         private_key_pem: GATEWAY_PRIVATE_KEY.to_owned(),
+        certificates: None,
     })
     .await
     .expect("the simulator starts")

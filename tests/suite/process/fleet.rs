@@ -49,6 +49,7 @@ impl Fleet {
             seller_id: DEFAULT_SELLER_ID.to_owned(),
             app_public_key_pem: development_keys::APP_PUBLIC_KEY.to_owned(),
             private_key_pem: development_keys::GATEWAY_PRIVATE_KEY.to_owned(),
+            certificates: None,
         });
         Self {
             dir,
