@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use crate::alipay::Alipay as Gateway;
+use crate::alipay::notify::{self, NotifyError, VerifiedNotify};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::decision::Policy;
@@ -31,8 +32,8 @@ pub struct App {
     pub ids: Ids,
     /// The database.
     pub store: Store,
-    /// The payment gateway.
-    pub gateway: Gateway,
+    /// The payment gateway, a client an account; the first one's makes new attempts.
+    pub gateways: Vec<Gateway>,
     /// Whose messages are ours.
     pub deployment: DeploymentId,
     /// What is counted.
@@ -95,9 +96,41 @@ impl App {
     /// address may have moved: app and seller make the account.
     #[must_use]
     pub fn gateway_of(&self, account: &AccountRef) -> Option<&Gateway> {
-        let ours = &self.config.alipay;
-        let same = account.app_id == ours.app_id && account.seller_id == ours.seller_id;
-        same.then_some(&self.gateway)
+        self.gateways.iter().find(|gateway| {
+            let ours = gateway.account();
+            account.app_id == ours.app_id && account.seller_id == ours.seller_id
+        })
+    }
+
+    /// The account that a notification is about, if it is configured here. Without a seller, the
+    /// first one of the application.
+    #[must_use]
+    pub fn account_named(&self, app_id: &str, seller_id: Option<&str>) -> Option<AccountRef> {
+        let named = self.gateways.iter().map(Gateway::account).find(|ours| {
+            ours.app_id == app_id && seller_id.is_none_or(|seller_id| seller_id == ours.seller_id)
+        });
+        named.map(|ours| AccountRef {
+            gateway_url: ours.gateway_url.to_string(),
+            app_id: ours.app_id.clone(),
+            seller_id: ours.seller_id.clone(),
+        })
+    }
+
+    /// Verifies the raw body of a notification with the keys of the application that it names; one
+    /// of an application that isn't configured, with those of the account for new attempts: it
+    /// agrees with none of our attempts then, and the gateway is asked.
+    ///
+    /// # Errors
+    /// If none of these keys made its signature, or it can't be read.
+    pub fn verify_notification(&self, raw_body: &[u8]) -> Result<VerifiedNotify, NotifyError> {
+        let app_id = notify::claimed_app_id(raw_body);
+        let is_named = |gateway: &&Gateway| Some(&gateway.account().app_id) == app_id.as_ref();
+        let named = self.gateways.iter().filter(is_named);
+        let keys: Vec<_> = named.flat_map(|gateway| &gateway.account().alipay_keys).collect();
+        let current = || self.gateways.iter().take(1).flat_map(|one| &one.account().alipay_keys);
+        let keys = if keys.is_empty() { current().collect() } else { keys };
+        let keys: Vec<_> = keys.into_iter().cloned().collect();
+        notify::verify(raw_body, &keys)
     }
 
     /// Whether the last call got an answer from the gateway.

@@ -39,6 +39,9 @@ const IDLE_CONNECTION_KEPT: Duration = Duration::from_secs(15);
 const CHARSET: &str = "utf-8";
 /// The media type of what we send.
 const FORM_TYPE: &str = "application/x-www-form-urlencoded;charset=utf-8";
+/// Our own code for an answer that names a certificate of Alipay's which we don't have: until it is
+/// configured, no answer can be believed, and a person has to be told.
+const UNKNOWN_CERTIFICATE: &str = "unknown_certificate";
 /// The response header with the gateway's own name for the exchange.
 const TRACE_ID_HEADER: &str = "trace_id";
 
@@ -149,6 +152,10 @@ impl Caller {
             ("timestamp", &timestamp),
             ("version", "1.0"),
         ];
+        if let Some(names) = &self.account.certificates {
+            parameters.push(("app_cert_sn", &names.app_cert_sn));
+            parameters.push(("alipay_root_cert_sn", &names.alipay_root_cert_sn));
+        }
         if !request.notify_url.is_empty() {
             parameters.push(("notify_url", request.notify_url));
         }
@@ -172,7 +179,13 @@ impl Caller {
             let (code, sub_code) = (code.map(shorten), sub_code.map(shorten));
             return Err(UnknownReason::Unsigned { code, sub_code });
         }
-        if !envelope.is_signed_by(&self.account.alipay_keys) {
+        let keys = self.account.keys_of_answer(envelope.cert_sn.as_deref());
+        if keys.is_empty() {
+            let code = UNKNOWN_CERTIFICATE.to_owned();
+            let sub_code = envelope.cert_sn.as_deref().map(shorten);
+            return Err(UnknownReason::AccountBroken { code, sub_code });
+        }
+        if !envelope.is_signed_by(&keys) {
             return Err(UnknownReason::BadSignature);
         }
         reply.map_err(malformed)

@@ -16,6 +16,8 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use super::certificates::Certificate;
+
 /// The least size of a key, in bits: what RSA2 demands.
 pub const KEY_BITS_MIN: usize = 2048;
 
@@ -47,6 +49,7 @@ pub struct AppPrivateKey {
 pub struct AlipayPublicKey {
     key: Arc<ParsedPublicKey>,
     spki: Vec<u8>,
+    cert_sn: Option<String>,
 }
 
 /// A fresh key pair in PEM, for development.
@@ -126,6 +129,13 @@ impl AppPrivateKey {
         fingerprint(&self.public_spki)
     }
 
+    /// Whether the certificate is one of this key.
+    #[must_use]
+    pub fn is_certified_by(&self, certificate: &Certificate) -> bool {
+        let certified = AlipayPublicKey::of_certificate(certificate);
+        certified.is_ok_and(|key| self.is_pair_of(&key))
+    }
+
     /// Whether `key` is nothing but the public half of this key: the most frequent mistake in a
     /// configuration, after which nothing that Alipay sends can be verified.
     #[must_use]
@@ -151,7 +161,20 @@ impl AlipayPublicKey {
     /// A [`KeyError`] that says what is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let der = decode(text, &[SPKI_LABEL], KeyError::NotAPublicKey)?;
-        let key = PublicEncryptingKey::from_der(&der).map_err(|reason| {
+        Self::from_spki(&der, None)
+    }
+
+    /// The key of a certificate of Alipay's.
+    ///
+    /// # Errors
+    ///
+    /// A [`KeyError`] if it is no RSA key, or not of the right size.
+    pub fn of_certificate(certificate: &Certificate) -> Result<Self, KeyError> {
+        Self::from_spki(certificate.spki(), Some(certificate.sn().to_owned()))
+    }
+
+    fn from_spki(der: &[u8], cert_sn: Option<String>) -> Result<Self, KeyError> {
+        let key = PublicEncryptingKey::from_der(der).map_err(|reason| {
             let sized = is_about_size(&reason.to_string());
             if sized { KeyError::WrongSize } else { KeyError::NotAPublicKey }
         })?;
@@ -159,7 +182,13 @@ impl AlipayPublicKey {
         let spki = spki.as_ref().to_vec();
         let key = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &spki)
             .map_err(|_| KeyError::NotAPublicKey)?;
-        Ok(Self { key: Arc::new(key), spki })
+        Ok(Self { key: Arc::new(key), spki, cert_sn })
+    }
+
+    /// What the certificate is called that the key came in, if it came in one.
+    #[must_use]
+    pub fn cert_sn(&self) -> Option<&str> {
+        self.cert_sn.as_deref()
     }
 
     /// SHA-256 of the key, in hex.

@@ -6,6 +6,7 @@
 //! each answer means), `call` (one exchange), [`wire`] (the signed bytes), [`notify`].
 
 mod call;
+pub mod certificates;
 mod code;
 pub mod form;
 pub mod keys;
@@ -25,7 +26,7 @@ use reqwest::Url;
 
 use self::call::{Caller, Request};
 use self::keys::{AlipayPublicKey, AppPrivateKey};
-use self::notify::{NotifyError, VerifiedNotify};
+use self::notify::VerifiedNotify;
 use crate::domain::gateway::{Answer, CancelOutcome, CloseOutcome, PrecreateOutcome};
 use crate::domain::money::Fen;
 use crate::domain::refund::{RefundFound, RefundOrder, RefundOutcome};
@@ -56,6 +57,17 @@ pub struct Account {
     pub key: AppPrivateKey,
     /// Verify what we receive: the current key and, around a change, the next one.
     pub alipay_keys: Vec<AlipayPublicKey>,
+    /// What we call the certificates in every request; without, we use bare keys.
+    pub certificates: Option<CertificateNames>,
+}
+
+/// What every request of certificate mode names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateNames {
+    /// Our own certificate.
+    pub app_cert_sn: String,
+    /// The roots that we trust.
+    pub alipay_root_cert_sn: String,
 }
 
 /// Why no client can be made for an account.
@@ -70,6 +82,12 @@ pub enum AccountError {
          copy Alipay's key from its console instead"
     )]
     OwnKeyAsAlipayKey,
+    /// The same with certificates.
+    #[error(
+        "the configured Alipay certificate is one of our own application key; \
+         download Alipay's certificate from its console instead"
+    )]
+    OwnCertificateAsAlipays,
     /// The address can't carry our parameters.
     #[error("the gateway's address must be http or https, without a query or fragment")]
     GatewayUrl,
@@ -162,13 +180,11 @@ impl Alipay {
         self.caller.call(request, now, read, RefundFound::code).await
     }
 
-    /// Verifies the raw body of a notification with this account's keys.
-    ///
-    /// # Errors
-    ///
-    /// As [`notify::verify`].
-    pub fn verify_notify(&self, raw_body: &[u8]) -> Result<VerifiedNotify, NotifyError> {
-        notify::verify(raw_body, &self.account().alipay_keys)
+    /// Whether a notification that was verified, perhaps with the keys of another account, is
+    /// signed with this account's keys.
+    #[must_use]
+    pub fn may_have_sent(&self, notify: &VerifiedNotify) -> bool {
+        notify::verify(notify.raw(), &self.account().alipay_keys).is_ok()
     }
 }
 
@@ -196,10 +212,19 @@ impl Account {
         if self.alipay_keys.is_empty() {
             return Err(AccountError::NoAlipayKey);
         }
-        if self.alipay_keys.iter().any(|key| self.key.is_pair_of(key)) {
-            return Err(AccountError::OwnKeyAsAlipayKey);
+        match self.alipay_keys.iter().find(|key| self.key.is_pair_of(key)) {
+            Some(own) if own.cert_sn().is_some() => Err(AccountError::OwnCertificateAsAlipays),
+            Some(_) => Err(AccountError::OwnKeyAsAlipayKey),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The keys that may have signed an answer which names this certificate: in certificate mode
+    /// that one's only. The name is not signed, so that without it every key is tried.
+    fn keys_of_answer(&self, cert_sn: Option<&str>) -> Vec<AlipayPublicKey> {
+        let named = cert_sn.filter(|_| self.certificates.is_some());
+        let may_sign = |key: &&AlipayPublicKey| named.is_none() || key.cert_sn() == named;
+        self.alipay_keys.iter().filter(may_sign).cloned().collect()
     }
 }
 

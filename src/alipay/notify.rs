@@ -124,6 +124,17 @@ pub fn verify(raw_body: &[u8], keys: &[AlipayPublicKey]) -> Result<VerifiedNotif
     VerifiedNotify::read(raw_body, &parameters)
 }
 
+/// The application that a body names, before anything about it is verified: it tells whose keys to
+/// verify it with.
+#[must_use]
+pub fn claimed_app_id(raw_body: &[u8]) -> Option<String> {
+    if raw_body.len() > NOTIFY_BYTES_MAX {
+        return None;
+    }
+    let parameters = form::parse(raw_body).ok()?;
+    find(&parameters, "app_id").and_then(|value| String::from_utf8(value.to_vec()).ok())
+}
+
 impl VerifiedNotify {
     /// Reads the fields of a form whose signature was verified.
     fn read(raw_body: &[u8], parameters: &[Parameter]) -> Result<Self, NotifyError> {

@@ -11,6 +11,8 @@ use super::sign::{SIGN, verify};
 
 /// The key of a node in which the gateway reports errors that belong to no method.
 const ERROR_NODE: &str = "error_response";
+/// The key beside the node that names a certificate.
+const CERT_SN: &str = "alipay_cert_sn";
 /// How the key of every node ends.
 const NODE_SUFFIX: &str = "_response";
 
@@ -23,6 +25,8 @@ pub struct Envelope<'a> {
     pub node: &'a [u8],
     /// The signature in base64, if there is one.
     pub sign: Option<String>,
+    /// What the certificate is called whose key is said to have signed; itself not signed.
+    pub cert_sn: Option<String>,
 }
 
 /// Which node of an envelope answers.
@@ -55,8 +59,8 @@ pub enum WireError {
     /// The answer is not a JSON object (it may be an encrypted text, which we never ask for).
     #[error("the answer is not an object")]
     NotAnObject,
-    /// `sign` is not a text.
-    #[error("sign is not a text")]
+    /// `sign` or `alipay_cert_sn` is not a text.
+    #[error("sign or alipay_cert_sn is not a text")]
     BadSign,
 }
 
@@ -69,7 +73,7 @@ impl<'a> Envelope<'a> {
     pub fn open(body: &'a [u8], node_name: &str) -> Result<Self, WireError> {
         let mut keys: Vec<String> = Vec::new();
         let mut found = None;
-        let mut sign = None;
+        let (mut sign, mut cert_sn) = (None, None);
         for member in Scanner::new(body).members()? {
             let key = read_text(member.key).ok_or(WireError::Syntax { at: member.at })?;
             if keys.contains(&key) {
@@ -86,6 +90,8 @@ impl<'a> Envelope<'a> {
                 }
             } else if key == SIGN && member.value != b"null" {
                 sign = Some(read_text(member.value).ok_or(WireError::BadSign)?);
+            } else if key == CERT_SN && member.value != b"null" {
+                cert_sn = Some(read_text(member.value).ok_or(WireError::BadSign)?);
             }
             keys.push(key);
         }
@@ -93,7 +99,8 @@ impl<'a> Envelope<'a> {
         if !node.starts_with(b"{") {
             return Err(WireError::NotAnObject);
         }
-        Ok(Self { kind, node, sign: sign.filter(|sign| !sign.is_empty()) })
+        let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+        Ok(Self { kind, node, sign: filled(sign), cert_sn: filled(cert_sn) })
     }
 
     /// Whether one of the keys signed the node: as it was sent or, for old answers, as it was
@@ -280,6 +287,8 @@ mod tests {
                 assert_eq!(envelope.node, node.as_bytes());
                 assert_eq!(envelope.kind, NodeKind::Method);
                 assert_eq!(envelope.sign.as_deref(), Some("S"));
+                let named = body.contains("alipay_cert_sn").then_some("0");
+                assert_eq!(envelope.cert_sn.as_deref(), named);
             }
         }
     }
@@ -298,6 +307,8 @@ mod tests {
         assert_eq!(error(r#"{"sign":"S"}"#), WireError::NoNode);
         assert_eq!(error(r#"{"m_response":"QUJD","sign":"S"}"#), WireError::NotAnObject);
         assert_eq!(error(r#"{"m_response":{},"sign":1}"#), WireError::BadSign);
+        let odd_name = r#"{"m_response":{},"alipay_cert_sn":{},"sign":"S"}"#;
+        assert_eq!(error(odd_name), WireError::BadSign);
         for body in [
             "",
             "{",

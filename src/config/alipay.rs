@@ -1,4 +1,4 @@
-//! `[alipay]`: the account at the gateway.
+//! `[alipay]`: the account at the gateway, and those before it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
+use super::account::{Account, NO_WEB_ADDRESS, PlacedAccount, is_web_address};
 
-/// The gateway's account.
+/// The gateway's account. Its own keys are those of an [`Account`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Alipay {
@@ -19,8 +20,24 @@ pub struct Alipay {
     pub seller_id: String,
     /// Our private key.
     pub private_key_file: PathBuf,
-    /// The gateway's public key.
-    pub alipay_public_key_file: PathBuf,
+    /// The gateway's public key; wanted without certificates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alipay_public_key_file: Option<PathBuf>,
+    /// The key that comes next, or the one before: accepted, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_alipay_public_key_file: Option<PathBuf>,
+    /// Our certificate; with the next two, certificate mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_cert_file: Option<PathBuf>,
+    /// The gateway's certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alipay_cert_file: Option<PathBuf>,
+    /// The gateway's certificate that comes next, or the one before: accepted, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_alipay_cert_file: Option<PathBuf>,
+    /// The roots above both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alipay_root_cert_file: Option<PathBuf>,
     /// Where the gateway sends its notifications.
     pub notify_url: String,
     /// Stands before every number that we give to a payment attempt.
@@ -29,6 +46,9 @@ pub struct Alipay {
     /// How long after its creation an unscanned code may still be scanned.
     #[serde(with = "humantime_serde", default = "default_code_life")]
     pub code_life: Duration,
+    /// Accounts that make no attempts any more, and are still asked about theirs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<Account>,
 }
 
 fn default_prefix() -> String {
@@ -46,6 +66,32 @@ const CODE_LIFE_MAX: Duration = Duration::from_hours(30 * 24);
 const PREFIX_CHARS_MAX: usize = 16;
 
 impl Alipay {
+    /// The account that new attempts are made with, and then the previous ones.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<PlacedAccount> {
+        let current = PlacedAccount { account: self.current(), is_previous: false };
+        let previous = self.previous.iter().cloned();
+        let previous = previous.map(|account| PlacedAccount { account, is_previous: true });
+        [current].into_iter().chain(previous).collect()
+    }
+
+    /// The account that new attempts are made with, as `[[alipay.previous]]` has it later.
+    #[must_use]
+    pub fn current(&self) -> Account {
+        Account {
+            gateway_url: self.gateway_url.clone(),
+            app_id: self.app_id.clone(),
+            seller_id: self.seller_id.clone(),
+            private_key_file: self.private_key_file.clone(),
+            alipay_public_key_file: self.alipay_public_key_file.clone(),
+            next_alipay_public_key_file: self.next_alipay_public_key_file.clone(),
+            app_cert_file: self.app_cert_file.clone(),
+            alipay_cert_file: self.alipay_cert_file.clone(),
+            next_alipay_cert_file: self.next_alipay_cert_file.clone(),
+            alipay_root_cert_file: self.alipay_root_cert_file.clone(),
+        }
+    }
+
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         let prefix = &self.out_trade_no_prefix;
         let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
@@ -56,17 +102,19 @@ impl Alipay {
         if self.code_life > CODE_LIFE_MAX {
             return Err(ConfigError::invalid("alipay.code_life", "must be at most 30 days"));
         }
-        for (key, value) in [("app_id", &self.app_id), ("seller_id", &self.seller_id)] {
-            if value.is_empty() || value.len() > 32 || !value.bytes().all(|b| b.is_ascii_digit()) {
-                let why = "must be 1 to 32 digits";
-                return Err(ConfigError::invalid(&format!("alipay.{key}"), why));
-            }
+        if !is_web_address(&self.notify_url) {
+            return Err(ConfigError::invalid("alipay.notify_url", NO_WEB_ADDRESS));
         }
-        for (key, value) in [("gateway_url", &self.gateway_url), ("notify_url", &self.notify_url)] {
-            let is_http = value.starts_with("http://") || value.starts_with("https://");
-            if !is_http || value.len() > 256 {
-                let why = "must be an http or https address of at most 256 characters";
-                return Err(ConfigError::invalid(&format!("alipay.{key}"), why));
+        let accounts = self.accounts();
+        for (index, placed) in accounts.iter().enumerate() {
+            placed.validate()?;
+            let same = |other: &PlacedAccount| {
+                let (one, other) = (&placed.account, &other.account);
+                one.app_id == other.app_id && one.seller_id == other.seller_id
+            };
+            if accounts[..index].iter().any(same) {
+                let why = "is configured twice with the same seller_id: one account has one place";
+                return Err(ConfigError::invalid(&placed.key("app_id"), why));
             }
         }
         Ok(())

@@ -19,10 +19,12 @@ pub(super) fn secrets(file: &Path, config: &Config) -> Vec<String> {
     let password = password.map(|path| ("rocketmq.secret_key_file".to_owned(), path));
     let url =
         config.database.url_file.as_deref().map(|path| ("database.url_file".to_owned(), path));
-    let private_key =
-        ("alipay.private_key_file".to_owned(), config.alipay.private_key_file.as_path());
+    let accounts = config.alipay.accounts();
+    let private_keys = accounts
+        .iter()
+        .map(|placed| (placed.key("private_key_file"), placed.account.private_key_file.as_path()));
     let inline = written_in(file).map(|keys| (keys, file));
-    let files = key_files.chain(password).chain(url).chain([private_key]).chain(inline);
+    let files = key_files.chain(password).chain(url).chain(private_keys).chain(inline);
     let exposed = files.filter(|(_, path)| others_read(path));
     let warning = |(keys, path): (String, &Path)| {
         let path = path.display();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+mod account;
 mod alipay;
 mod exposed;
 mod http;
@@ -15,6 +16,7 @@ mod rocketmq;
 mod sweep;
 mod timeout;
 
+pub use account::{Account, CertificateFiles, PlacedAccount};
 pub use alipay::Alipay;
 pub use http::{ApiKey, Http, Scope};
 pub use payment::{Payment, Refund};

@@ -159,16 +159,22 @@ fn answer_alarm(
         return Some(vanished_alarm(attempt));
     }
     match &answers.about(&attempt.out_trade_no)?.answer {
-        Answer::Unknown(reason @ UnknownReason::AccountBroken { .. }) => {
-            let subject = attempt.account.app_id.as_str();
-            Some(Alarm::new(AlarmKind::AccountBroken, subject, reason.to_string()))
-        }
-        Answer::Unknown(reason @ UnknownReason::NotAsked) => {
-            let subject = attempt.out_trade_no.as_str();
-            Some(Alarm::new(AlarmKind::AccountUnknown, subject, reason.to_string()))
-        }
+        Answer::Unknown(reason) => account_alarm(attempt, reason),
         _ => None,
     }
+}
+
+/// The alarm of a call that no repeat will help: our account is refused, or isn't configured.
+#[must_use]
+pub fn account_alarm(attempt: &Attempt, reason: &UnknownReason) -> Option<Alarm> {
+    let (kind, subject) = match reason {
+        UnknownReason::AccountBroken { .. } => {
+            (AlarmKind::AccountBroken, attempt.account.app_id.as_str())
+        }
+        UnknownReason::NotAsked => (AlarmKind::AccountUnknown, attempt.out_trade_no.as_str()),
+        _ => return None,
+    };
+    Some(Alarm::new(kind, subject, reason.to_string()))
 }
 
 fn verdict<'a>(attempt: &Attempt, answers: &'a Answers, now: DateTime<Utc>) -> Option<Verdict<'a>> {

@@ -26,14 +26,16 @@ use crate::service::watch_broker::BrokerWatch;
 use crate::service::watch_clock::watch_clock;
 use crate::store::{Backend, StoreError, pending, refund_steps};
 
+mod gateways;
 mod messaging;
 mod open;
 mod server;
 mod sockets;
 mod starters;
 
+pub use gateways::open_gateway;
 pub use messaging::{broker_settings, groups, topics};
-pub use open::{Environment, open_app, open_gateway};
+pub use open::{Environment, open_app};
 pub use sockets::HttpSockets;
 
 use messaging::Messaging;

@@ -1,6 +1,5 @@
 //! Opens the context of all use cases: database, deployment id, gateway, metrics.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,15 +7,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::Notify;
 
-use crate::alipay::keys::{AlipayPublicKey, AppPrivateKey};
-use crate::alipay::{Account, Alipay as Gateway, CallObserver};
+use crate::alipay::CallObserver;
 use crate::app::{App, Changes};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Alipay, Config};
+use crate::config::Config;
 use crate::domain::ids::DeploymentId;
 use crate::ids::Ids;
 use crate::metrics::Metrics;
 use crate::store::{Store, deployment};
+
+use super::gateways;
 
 /// Results of a call that say that nobody answered.
 const NO_ANSWER: [&str; 4] = ["timeout", "transport", "http_status", "overloaded"];
@@ -56,13 +56,13 @@ pub async fn open_app(config: Config, environment: Environment) -> anyhow::Resul
     let metrics = Arc::new(Metrics::new());
     let gateway_answered = Arc::new(AtomicBool::new(true));
     let observer = observer(&metrics, &gateway_answered);
-    let gateway = gateway(&config.alipay, observer)?;
+    let gateways = gateways::open_all(&config.alipay, &observer)?;
     Ok(App {
         config,
         clock,
         ids,
         store,
-        gateway,
+        gateways,
         deployment,
         metrics,
         changes: Changes::default(),
@@ -80,33 +80,4 @@ fn observer(metrics: &Arc<Metrics>, answered: &Arc<AtomicBool>) -> CallObserver 
         metrics.gateway_call(method, result, duration);
         answered.store(!NO_ANSWER.contains(&result), Ordering::Relaxed);
     })
-}
-
-/// Makes the gateway's client alone; its calls are not counted.
-///
-/// # Errors
-/// If the address or a key can't be read.
-pub fn open_gateway(config: &Alipay) -> anyhow::Result<Gateway> {
-    gateway(config, Arc::new(|_: &'static str, _: &'static str, _: Duration| {}))
-}
-
-fn gateway(config: &Alipay, observer: CallObserver) -> anyhow::Result<Gateway> {
-    let gateway_url = config.gateway_url.parse().context("alipay.gateway_url can't be read")?;
-    let private_key = read("alipay.private_key_file", &config.private_key_file)?;
-    let public_key = read("alipay.alipay_public_key_file", &config.alipay_public_key_file)?;
-    let account = Account {
-        gateway_url,
-        app_id: config.app_id.clone(),
-        seller_id: config.seller_id.clone(),
-        notify_url: config.notify_url.clone(),
-        key: AppPrivateKey::parse(&private_key).context("alipay.private_key_file")?,
-        alipay_keys: vec![
-            AlipayPublicKey::parse(&public_key).context("alipay.alipay_public_key_file")?,
-        ],
-    };
-    Gateway::new(account, observer).context("the account at the gateway can't be used")
-}
-
-fn read(key: &str, path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("{key}: can't read {}", path.display()))
 }

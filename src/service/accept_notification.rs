@@ -11,7 +11,7 @@ use crate::domain::answer_log::Asked;
 use crate::domain::gateway::{Answer, PaidTrade};
 use crate::domain::ids::OutTradeNo;
 use crate::domain::money::Fen;
-use crate::domain::payment::{Attempt, PaymentStatus};
+use crate::domain::payment::{AccountRef, Attempt, PaymentStatus};
 use crate::domain::trigger::Trigger;
 use crate::hash::sha256_hex;
 use crate::store::notifications::Notification;
@@ -57,7 +57,7 @@ pub enum NotificationError {
 /// # Errors
 /// If it is refused, or its effect can't be committed: the gateway sends it again.
 pub async fn accept_notification(app: &App, raw: &[u8]) -> Result<Accepted, NotificationError> {
-    let notify = app.gateway.verify_notify(raw)?;
+    let notify = app.verify_notification(raw)?;
     let row = row(&notify);
     if notifications::is_seen(&app.store, &row.hash).await? {
         return Ok(Accepted::Repeated);
@@ -142,13 +142,13 @@ fn row(notify: &VerifiedNotify) -> Notification {
     }
 }
 
-/// What the notification says, if all of it agrees with the attempt: app, seller, amount, a paid
-/// status and no refund marks. `None`: the query decides.
+/// What the notification says, if all of it agrees with the attempt: app, seller, their keys, amount,
+/// a paid status and no refund marks. `None`: the query decides.
 fn agreed_answer(app: &App, notify: &VerifiedNotify, attempt: &Attempt) -> Option<Asked> {
     let account = &attempt.account;
     let ours = notify.app_id() == account.app_id
         && notify.seller_id().is_none_or(|seller_id| seller_id == account.seller_id)
-        && app.gateway_of(account).is_some();
+        && app.gateway_of(account).is_some_and(|gateway| gateway.may_have_sent(notify));
     let paid = notify.trade_status().is_paid() && notify.refund_marks().is_none();
     let amount = notify.total_amount().filter(|amount| *amount == attempt.amount)?;
     (ours && paid).then(|| Asked {
@@ -173,10 +173,9 @@ async fn unknown_number(
         return Ok(Accepted::NotOurs);
     }
     let paid = notify.trade_status().is_paid() && notify.refund_marks().is_none();
-    let payment = match notify.total_amount() {
-        Some(amount) if paid && notify.app_id() == app.config.alipay.app_id => {
-            Some(orphan(app, notify, amount))
-        }
+    let account = app.account_named(notify.app_id(), notify.seller_id());
+    let payment = match (notify.total_amount(), account) {
+        (Some(amount), Some(account)) if paid => Some(orphan(app, notify, amount, account)),
         _ => None,
     };
     store_only(app, row, payment).await
@@ -210,7 +209,7 @@ async fn store_only(
     Ok(Accepted::Orphan)
 }
 
-fn orphan(app: &App, notify: &VerifiedNotify, amount: Fen) -> PaymentRecord {
+fn orphan(app: &App, notify: &VerifiedNotify, amount: Fen, account: AccountRef) -> PaymentRecord {
     let now = app.now();
     PaymentRecord {
         attempt: Attempt {
@@ -222,7 +221,7 @@ fn orphan(app: &App, notify: &VerifiedNotify, amount: Fen) -> PaymentRecord {
             refunded: Fen::ZERO,
             refunding: Fen::ZERO,
             code_dies_at: now,
-            account: app.account(),
+            account,
         },
         order_id: None,
         channel: super::request_payment::CHANNEL.to_owned(),

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::alipay::Precreate;
 use crate::app::{App, to_chrono};
-use crate::domain::alarm::{Alarm, AlarmKind};
+use crate::domain::decision::account_alarm;
 use crate::domain::gateway::{CloseOutcome, PrecreateOutcome, Refusal, UnknownReason};
 use crate::domain::ids::{OrderId, OutTradeNo};
 use crate::domain::money::Fen;
@@ -200,7 +200,7 @@ async fn with_qr_code(
         return Ok(OpenPayment { record, is_new });
     }
     let Some(gateway) = app.gateway_of(&record.attempt.account) else {
-        return Err(PaymentError::GatewayUnknown(UnknownReason::NotAsked));
+        return Err(gateway_unknown(app, &record.attempt, UnknownReason::NotAsked).await);
     };
     let number = record.attempt.out_trade_no.clone();
     let trade = Precreate {
@@ -218,15 +218,29 @@ async fn with_qr_code(
         }
         // The attempt stays: once the account is repaired, the same call goes on with it.
         PrecreateOutcome::AccountBroken(refusal) => {
-            let detail = format!("{} {:?}", refusal.code, refusal.sub_code);
-            let subject = record.attempt.account.app_id.clone();
-            raise_alarm_or_log(app, &Alarm::new(AlarmKind::AccountBroken, subject, detail)).await;
+            let (code, sub_code) = (refusal.code.clone(), refusal.sub_code.clone());
+            let reason = UnknownReason::AccountBroken { code, sub_code };
+            tell_of_account(app, &record.attempt, &reason).await;
             Err(PaymentError::Refused { refusal })
         }
         PrecreateOutcome::AlreadyPaid | PrecreateOutcome::AlreadyClosed => {
             settled_meanwhile(app, &record).await
         }
-        PrecreateOutcome::Unknown(reason) => Err(PaymentError::GatewayUnknown(reason)),
+        PrecreateOutcome::Unknown(reason) => {
+            Err(gateway_unknown(app, &record.attempt, reason).await)
+        }
+    }
+}
+
+async fn gateway_unknown(app: &App, attempt: &Attempt, reason: UnknownReason) -> PaymentError {
+    tell_of_account(app, attempt, &reason).await;
+    PaymentError::GatewayUnknown(reason)
+}
+
+/// Opens an alarm if it is our account that stands between us and an answer: no repeat will help.
+async fn tell_of_account(app: &App, attempt: &Attempt, reason: &UnknownReason) {
+    if let Some(alarm) = account_alarm(attempt, reason) {
+        raise_alarm_or_log(app, &alarm).await;
     }
 }
 
@@ -283,7 +297,8 @@ async fn close_replaced(app: &App, open: &PaymentRecord) -> Result<(), PaymentEr
                 return Err(PaymentError::Paid);
             }
         }
-        CloseOutcome::NotExist | CloseOutcome::Unknown(_) => {}
+        CloseOutcome::Unknown(reason) => tell_of_account(app, &open.attempt, &reason).await,
+        CloseOutcome::NotExist => {}
     }
     payments::retire(&app.store, number, app.now()).await?;
     Ok(())

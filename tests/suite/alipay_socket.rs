@@ -77,6 +77,7 @@ pub(crate) fn account(address: &str) -> Account {
         notify_url: "http://127.0.0.1:9/n?a=b&c".to_owned(),
         key: AppPrivateKey::parse(APP_PRIVATE).expect("our key"),
         alipay_keys: vec![AlipayPublicKey::parse(ALIPAY_PUBLIC).expect("Alipay's key")],
+        certificates: None,
     }
 }
 

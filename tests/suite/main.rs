@@ -2,6 +2,7 @@
 
 mod alipay_answers;
 mod alipay_calls;
+mod alipay_certificates;
 mod alipay_hostile;
 mod alipay_socket;
 mod alipay_vectors;

@@ -3,9 +3,11 @@
 //! [`TestApp::finish`] audits everything, and a test that forgets it fails.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use alipay_simulator::Settings;
 use checkback::app::App;
 use checkback::clock::ManualClock;
 use checkback::config::Config;
@@ -18,6 +20,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
+pub(crate) mod accounts;
 pub(crate) mod commit_proxy;
 mod config;
 pub(crate) mod engines;
@@ -87,7 +90,7 @@ pub(crate) struct TestApp {
     gateway: Option<alipay_simulator::Simulator>,
     finished: bool,
     database: Option<MysqlDatabase>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl TestApp {
@@ -109,38 +112,31 @@ impl TestApp {
     /// With the shared broker, and with something configured another way than usual.
     pub(crate) async fn start_configured(change: impl FnOnce(&mut Config)) -> Self {
         let database = MysqlDatabase::create().await;
-        Self::start_changed(shared_broker().await, database, change).await
+        let broker = shared_broker().await;
+        Self::start_as(broker, database, Settings::default(), |config, _| change(config)).await
     }
 
     /// With this broker and database; a SQLite file without one.
     pub(crate) async fn start_with(broker: Broker, database: Option<MysqlDatabase>) -> Self {
-        Self::start_changed(broker, database, |_| ()).await
+        Self::start_as(broker, database, Settings::default(), |_, _| {}).await
     }
 
-    async fn start_changed(
+    /// With this gateway, too, and changes in the configuration, whose files are in the directory.
+    pub(crate) async fn start_as(
         broker: Broker,
         database: Option<MysqlDatabase>,
-        change: impl FnOnce(&mut Config),
+        gateway: Settings,
+        configure: impl FnOnce(&mut Config, &Path),
     ) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let keys = write_keys(&dir);
-        let gateway = alipay_simulator::start(alipay_simulator::Settings {
-            listen: loopback(),
-            data_dir: None,
-            app_id: alipay_simulator::DEFAULT_APP_ID.to_owned(),
-            seller_id: alipay_simulator::DEFAULT_SELLER_ID.to_owned(),
-            app_public_key_pem: alipay_simulator::development_keys::APP_PUBLIC_KEY.to_owned(),
-            private_key_pem: alipay_simulator::development_keys::GATEWAY_PRIVATE_KEY.to_owned(),
-            certificates: None,
-        })
-        .await
-        .expect("the simulator starts");
+        let gateway = alipay_simulator::start(gateway).await.expect("the simulator starts");
         let sockets = HttpSockets::bind(loopback(), None).expect("a free port");
         let base = format!("http://{}", sockets.private_address());
         let sqlite = || format!("sqlite:{}", dir.path().join("test.db").display());
         let database_url = database.as_ref().map_or_else(sqlite, |database| database.url.clone());
         let mut config = config(keys, &gateway.gateway_url(), broker, &database_url, &base);
-        change(&mut config);
+        configure(&mut config, dir.path());
         config.validate().expect("a valid configuration");
         let clock = Arc::new(ManualClock::default());
         let environment =
@@ -156,7 +152,7 @@ impl TestApp {
             gateway: Some(gateway),
             finished: false,
             database,
-            _dir: dir,
+            dir,
         };
         app.put_sku("tea", 100, 1_000).await;
         app

@@ -1,12 +1,14 @@
-//! Keys of our callers, and the account at the gateway.
+//! Keys of our callers, and the accounts at the gateway: their keys, certificates and answers.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::certificates::{judge_certificate, judge_roots};
 use super::table::Table;
+use crate::alipay::certificates::{Certificate, RootCertificates};
 use crate::alipay::keys::{AlipayPublicKey, AppPrivateKey};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{Config, Scope};
+use crate::config::{Config, PlacedAccount, Scope};
 use crate::run::open_gateway;
 
 /// A number that no trade has: the gateway's answer to it proves address, keys and signature.
@@ -18,22 +20,78 @@ pub(super) fn check_keys(config: &Config, file: &Path, table: &mut Table) {
         table.ok(format!("API key {}", key.name), scopes.join(", "));
     }
     check_secrets(file, table);
-    let private = read(&config.alipay.private_key_file, AppPrivateKey::parse);
-    let public = read(&config.alipay.alipay_public_key_file, AlipayPublicKey::parse);
-    if let (Ok(private), Ok(public)) = (&private, &public)
-        && private.is_pair_of(public)
-    {
-        let why = "is our own public key: Alipay's is another one, from its console";
-        table.fail("alipay.alipay_public_key_file", why);
+    for placed in config.alipay.accounts() {
+        check_account(&placed, table);
     }
-    let ours = private.map(|key| {
+}
+
+fn check_account(placed: &PlacedAccount, table: &mut Table) {
+    let account = &placed.account;
+    let private = read(&account.private_key_file, AppPrivateKey::parse);
+    let ours = private.as_ref().map(|key| {
         let (bits, print) = (key.bits(), key.fingerprint());
         format!("{bits} bits, its public key has SHA-256 {print}")
     });
-    table.result("alipay.private_key_file", ours);
-    let theirs = public.map(|key| format!("SHA-256 {}", key.fingerprint()));
-    table.result("alipay.alipay_public_key_file", theirs);
-    table.ok("Alipay's certificates", "none: key mode, nothing that ends");
+    table.result(placed.key("private_key_file"), ours);
+    let private = private.ok();
+    for (name, file) in [
+        ("alipay_public_key_file", &account.alipay_public_key_file),
+        ("next_alipay_public_key_file", &account.next_alipay_public_key_file),
+    ] {
+        check_public_key(&placed.key(name), file.as_deref(), private.as_ref(), table);
+    }
+    if account.certificate_files().is_none() {
+        return table.ok("Alipay's certificates", "none: key mode, nothing that ends");
+    }
+    check_certificates(placed, private.as_ref(), table);
+}
+
+fn check_public_key(
+    key: &str,
+    file: Option<&Path>,
+    private: Option<&AppPrivateKey>,
+    table: &mut Table,
+) {
+    let Some(file) = file else { return };
+    match read(file, AlipayPublicKey::parse) {
+        Ok(public) if private.is_some_and(|private| private.is_pair_of(&public)) => {
+            table.fail(key, "is our own public key: Alipay's is another one, from its console");
+        }
+        theirs => table.result(key, theirs.map(|key| format!("SHA-256 {}", key.fingerprint()))),
+    }
+}
+
+fn check_certificates(placed: &PlacedAccount, private: Option<&AppPrivateKey>, table: &mut Table) {
+    let (account, now) = (&placed.account, SystemClock.now());
+    let is_ours = |certificate: &Certificate| {
+        private.is_none_or(|private| private.is_certified_by(certificate))
+    };
+    let not_ours = |certificate: &Certificate| !is_ours(certificate) || private.is_none();
+    let of_others = "is not one of our private key: upload a request of that key, or configure \
+                     the key that it is of";
+    let of_ours = "is one of our own key: Alipay's certificate is another one, from its console";
+    type Fits<'a> = &'a dyn Fn(&Certificate) -> bool;
+    let rows: [(&str, &Option<PathBuf>, Fits<'_>, &str); 3] = [
+        ("app_cert_file", &account.app_cert_file, &is_ours, of_others),
+        ("alipay_cert_file", &account.alipay_cert_file, &not_ours, of_ours),
+        ("next_alipay_cert_file", &account.next_alipay_cert_file, &not_ours, of_ours),
+    ];
+    for (name, file, fits, otherwise) in rows {
+        let Some(file) = file else { continue };
+        let key = placed.key(name);
+        match read(file, Certificate::parse) {
+            Ok(certificate) if !fits(&certificate) => table.fail(key, otherwise),
+            Ok(certificate) => judge_certificate(&key, &certificate, now, table),
+            Err(why) => table.fail(key, why),
+        }
+    }
+    if let Some(file) = &account.alipay_root_cert_file {
+        let key = placed.key("alipay_root_cert_file");
+        match read(file, RootCertificates::parse) {
+            Ok(roots) => judge_roots(&key, &roots, now, table),
+            Err(why) => table.fail(key, why),
+        }
+    }
 }
 
 fn read<K, E: std::fmt::Display>(
@@ -53,16 +111,28 @@ fn check_secrets(file: &Path, table: &mut Table) {
     }
 }
 
-pub(super) async fn check_gateway(config: &Config, table: &mut Table) {
-    let url = &config.alipay.gateway_url;
-    let gateway = match open_gateway(&config.alipay) {
+pub(super) async fn check_gateways(config: &Config, table: &mut Table) {
+    for placed in config.alipay.accounts() {
+        check_gateway(&placed, config, table).await;
+    }
+}
+
+async fn check_gateway(placed: &PlacedAccount, config: &Config, table: &mut Table) {
+    let account = &placed.account;
+    let what = if placed.is_previous {
+        format!("gateway, previous {}", account.app_id)
+    } else {
+        "gateway".to_owned()
+    };
+    let url = &account.gateway_url;
+    let gateway = match open_gateway(placed, &config.alipay) {
         Ok(gateway) => gateway,
-        Err(error) => return table.fail("gateway", format!("{error:#}")),
+        Err(error) => return table.fail(what, format!("{error:#}")),
     };
     let answer = gateway.query(PROBE_NUMBER, SystemClock.now()).await;
     if answer.is_definite() {
-        table.ok("gateway", format!("{url} answers, signatures agree"));
+        table.ok(what, format!("{url} answers, signatures agree"));
     } else {
-        table.fail("gateway", format!("{url}: {answer:?}"));
+        table.fail(what, format!("{url}: {answer:?}"));
     }
 }

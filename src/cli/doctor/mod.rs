@@ -10,6 +10,7 @@ use crate::config::Config;
 
 mod account;
 mod brokers;
+mod certificates;
 mod database;
 mod settings;
 mod table;
@@ -22,7 +23,7 @@ pub(super) async fn run(target: &Target) -> anyhow::Result<ExitCode> {
     table.ok("configuration", file.display());
     account::check_keys(&config, &file, &mut table);
     database::check(&config, &mut table).await;
-    account::check_gateway(&config, &mut table).await;
+    account::check_gateways(&config, &mut table).await;
     brokers::check(&config, &mut table).await;
     Ok(if table.end() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -255,7 +255,7 @@ async fn close(app: &App, snapshot: &Snapshot, decision: &Decision, answers: &mu
 async fn close_one(app: &App, attempt: &Attempt) -> Asked {
     let asked_at = app.now();
     let Some(gateway) = app.gateway_of(&attempt.account) else {
-        return not_closed(&attempt.out_trade_no, asked_at);
+        return unknown(attempt, asked_at, UnknownReason::NotAsked);
     };
     match gateway.close(attempt.out_trade_no.as_str(), asked_at).await {
         CloseOutcome::Closed => Asked {
@@ -268,7 +268,7 @@ async fn close_one(app: &App, attempt: &Attempt) -> Asked {
             let asked = query(app, attempt).await;
             match asked.answer {
                 Answer::NotPaid(NotPaid::WaitBuyerPay { .. } | NotPaid::NotExist) => {
-                    not_closed(&attempt.out_trade_no, asked.asked_at)
+                    unknown(attempt, asked.asked_at, UnknownReason::NotClosed)
                 }
                 Answer::Paid(_)
                 | Answer::NotPaid(NotPaid::Closed)
@@ -276,11 +276,15 @@ async fn close_one(app: &App, attempt: &Attempt) -> Asked {
                 | Answer::Unknown(_) => asked,
             }
         }
-        CloseOutcome::Unknown(_) => not_closed(&attempt.out_trade_no, asked_at),
+        // A person has to be told; whatever else it was, it is asked again.
+        CloseOutcome::Unknown(reason) if reason.is_account_broken() => {
+            unknown(attempt, asked_at, reason)
+        }
+        CloseOutcome::Unknown(_) => unknown(attempt, asked_at, UnknownReason::NotClosed),
     }
 }
 
-fn not_closed(out_trade_no: &OutTradeNo, asked_at: DateTime<Utc>) -> Asked {
-    let answer = Answer::Unknown(UnknownReason::NotClosed);
-    Asked { out_trade_no: out_trade_no.clone(), asked_at, answer }
+fn unknown(attempt: &Attempt, asked_at: DateTime<Utc>, reason: UnknownReason) -> Asked {
+    let out_trade_no = attempt.out_trade_no.clone();
+    Asked { out_trade_no, asked_at, answer: Answer::Unknown(reason) }
 }
