@@ -74,7 +74,8 @@ async fn send_refund(app: &App, no: &OutRequestNo) -> Result<(), StoreError> {
     }
     let (sent, found) = exchange(app, &record, &payment, app.now()).await;
     let step = judge(&record.refund, &sent, found.as_ref(), app.now());
-    write::write(app, &record, &step, matches!(sent, RefundOutcome::NotNow(_))).await
+    let account = payment.attempt.account.app_id.as_str();
+    write::write(app, (&record, account), &step, matches!(sent, RefundOutcome::NotNow(_))).await
 }
 
 /// Asks for the refund; unless that moved the money, or was certainly not done, looks under its

@@ -37,24 +37,25 @@ pub(in crate::service) enum End<'a> {
     Refused(&'a str),
 }
 
-/// Writes what an exchange means. `waits`: the gateway can't do it now, for want of money.
+/// Writes what an exchange by this account means. `waits`: the gateway can't do it now, for want of
+/// money.
 pub(super) async fn write(
     app: &App,
-    record: &RefundRecord,
+    (record, account): (&RefundRecord, &str),
     step: &RefundStep,
     waits: bool,
 ) -> Result<(), StoreError> {
     match step {
-        RefundStep::Succeed => end(app, record, End::Succeeded).await,
-        RefundStep::Refuse(refusal) => end(app, record, End::Refused(&words(refusal))).await,
+        RefundStep::Succeed => end(app, (record, account), End::Succeeded).await,
+        RefundStep::Refuse(refusal) => {
+            end(app, (record, account), End::Refused(&words(refusal))).await
+        }
         RefundStep::AskAgain { answer, in_doubt } => {
-            let account = app.config.alipay.app_id.as_str();
             let detail = format!("the gateway says {answer}: refunds wait until it is topped up");
             let alarm = waits.then(|| Alarm::new(AlarmKind::BalanceTooLow, account, detail));
             again(app, &record.refund, answer, *in_doubt, alarm).await
         }
         RefundStep::AccountBroken(refusal) => {
-            let account = app.config.alipay.app_id.as_str();
             let alarm = Alarm::new(AlarmKind::AccountBroken, account, words(refusal));
             again(app, &record.refund, refusal.in_short(), false, Some(alarm)).await
         }
@@ -99,7 +100,11 @@ async fn again(
 }
 
 /// Ends a refund, whoever is first.
-async fn end(app: &App, record: &RefundRecord, end: End<'_>) -> Result<(), StoreError> {
+async fn end(
+    app: &App,
+    (record, account): (&RefundRecord, &str),
+    end: End<'_>,
+) -> Result<(), StoreError> {
     let now = app.now();
     let refund = &record.refund;
     let mut tx = app.store.begin().await?;
@@ -118,7 +123,7 @@ async fn end(app: &App, record: &RefundRecord, end: End<'_>) -> Result<(), Store
     if let Some((order_id, held)) = &held {
         write_order(app, &mut tx, (order_id, held), refund, &end, ACTOR, now).await?;
     }
-    write_alarms(app, &mut tx, refund, &end, now).await?;
+    write_alarms(app, &mut tx, (refund, account), &end, now).await?;
     tx.commit().await?;
     tell(app, refund, &end);
     Ok(())
@@ -206,7 +211,7 @@ async fn next_status(
 async fn write_alarms(
     app: &App,
     tx: &mut WriteTx<'_>,
-    refund: &Refund,
+    (refund, account): (&Refund, &str),
     end: &End<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
@@ -217,7 +222,6 @@ async fn write_alarms(
         let alarm = Alarm::new(AlarmKind::RefundRefused, number, detail);
         return alarms::raise(tx, &alarm, &app.fresh_id(), now).await;
     }
-    let account = app.config.alipay.app_id.as_str();
     alarms::resolve(tx, AlarmKind::BalanceTooLow, account, ACTOR, now).await?;
     if refund_sums::is_all_back(tx, &refund.out_trade_no).await? {
         for kind in PAYMENT_ALARMS {
