@@ -42,6 +42,10 @@ pub(crate) enum Kind {
     RefundVisibleLate,
     StaleQuery,
     UnknownCertSn,
+    BillTruncated,
+    BillExtraColumn,
+    BillLineMissing,
+    BillWrongAmount,
     Drop,
     Delay,
     Duplicate,
@@ -62,6 +66,8 @@ enum Family {
     Outcome,
     /// Changes an answer of the gateway.
     Twist,
+    /// Changes a line of a bill; a fault that names a trade hits its lines.
+    BillLine,
     /// Changes a delivery of a notification.
     Delivery,
     /// Changes answers and deliveries alike.
@@ -93,7 +99,10 @@ impl Kind {
             | Self::FundChangeAbsent
             | Self::RefundVisibleLate
             | Self::StaleQuery
-            | Self::UnknownCertSn => Family::Twist,
+            | Self::UnknownCertSn
+            | Self::BillTruncated
+            | Self::BillExtraColumn => Family::Twist,
+            Self::BillLineMissing | Self::BillWrongAmount => Family::BillLine,
             Self::Gbk | Self::ExtraFields => Family::Form,
             Self::Drop
             | Self::Delay
@@ -118,6 +127,10 @@ impl Kind {
             Self::FundChangeAbsent => method == Method::Refund,
             Self::RefundVisibleLate => method == Method::RefundQuery,
             Self::StaleQuery => method == Method::Query,
+            Self::BillTruncated
+            | Self::BillExtraColumn
+            | Self::BillLineMissing
+            | Self::BillWrongAmount => method == Method::BillUrl,
             _ => self.family() != Family::Delivery,
         }
     }
@@ -282,11 +295,19 @@ impl Faults {
 
     /// The faults that strike a gateway call: the oldest that decides its outcome, and all others.
     pub(crate) fn draw_call(&self, method: Method, out_trade_no: Option<&str>) -> Hits {
-        self.draw(out_trade_no, |target, kind| match target {
-            Target::Gateway(named) => named == method,
-            Target::AnyGateway => kind.concerns(method),
-            Target::Notify => false,
+        self.draw(out_trade_no, |target, kind| {
+            kind.family() != Family::BillLine
+                && match target {
+                    Target::Gateway(named) => named == method,
+                    Target::AnyGateway => kind.concerns(method),
+                    Target::Notify => false,
+                }
         })
+    }
+
+    /// The faults that strike a line of a bill.
+    pub(crate) fn draw_bill_line(&self, out_trade_no: &str) -> Hits {
+        self.draw(Some(out_trade_no), |_, kind| kind.family() == Family::BillLine)
     }
 
     /// The faults that strike a delivery.

@@ -8,6 +8,7 @@
 //! The crate shares no code with the client it is there to test: parsing, signing and amounts are
 //! its own, and its cryptography comes from another library.
 
+mod bill;
 mod books;
 mod buyer;
 mod certificates;

@@ -16,6 +16,8 @@ pub(crate) struct Fen(i64);
 
 impl Fen {
     pub(crate) const ZERO: Self = Self(0);
+    /// The smallest amount.
+    pub(crate) const ONE: Self = Self(1);
 
     /// Reads what the gateway accepts as an amount: up to nine digits and at most two decimals,
     /// 0.01 to 100000000.

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::bill::{self, Bills};
 use crate::books::Books;
 use crate::certificates::{CertificateError, Certificates, SerialNumbers};
 use crate::faults::Faults;
@@ -115,6 +116,7 @@ pub(crate) struct Shared {
     pub(crate) serial_numbers: Option<SerialNumbers>,
     pub(crate) store: Store,
     pub(crate) faults: Faults,
+    pub(crate) bills: Bills,
     base_url: String,
     answers: AtomicU64,
 }
@@ -123,6 +125,11 @@ impl Shared {
     /// The page that the QR code of a trade leads to.
     pub(crate) fn buyer_page(&self, token: &str) -> String {
         format!("{}/qr/{token}", self.base_url)
+    }
+
+    /// Where a bill can be fetched.
+    pub(crate) fn bill_address(&self, token: &str) -> String {
+        format!("{}/bill/{token}.zip", self.base_url)
     }
 
     /// A new value for the header `trace_id`.
@@ -189,6 +196,7 @@ pub async fn start_quietly(settings: Settings) -> Result<Simulator, StartError> 
         serial_numbers,
         store,
         faults: Faults::new(),
+        bills: Bills::default(),
         base_url: format!("http://{}", reachable(address)),
         answers: AtomicU64::new(0),
     });
@@ -287,6 +295,7 @@ fn router(shared: Arc<Shared>) -> Router {
     let control = control::router().layer(middleware::from_fn(loopback_only));
     Router::new()
         .route("/gateway.do", get(gateway::handle).post(gateway::handle))
+        .route("/bill/{file}", get(bill::download))
         .route("/qr/{token}", get(buyer::open))
         .route("/qr/{token}/pay", post(buyer::press_pay))
         .nest("/_ctl", control)

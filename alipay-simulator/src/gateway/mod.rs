@@ -2,6 +2,7 @@
 
 mod admission;
 mod answer;
+mod bill;
 mod node;
 mod precreate;
 mod refund;
@@ -37,11 +38,19 @@ pub(crate) enum Method {
     Cancel,
     Refund,
     RefundQuery,
+    BillUrl,
 }
 
 impl Method {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Precreate, Self::Query, Self::Close, Self::Cancel, Self::Refund, Self::RefundQuery];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Precreate,
+        Self::Query,
+        Self::Close,
+        Self::Cancel,
+        Self::Refund,
+        Self::RefundQuery,
+        Self::BillUrl,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -51,6 +60,7 @@ impl Method {
             Self::Cancel => "alipay.trade.cancel",
             Self::Refund => "alipay.trade.refund",
             Self::RefundQuery => "alipay.trade.fastpay.refund.query",
+            Self::BillUrl => "alipay.data.dataservice.bill.downloadurl.query",
         }
     }
 
@@ -151,14 +161,15 @@ fn execute(
     call: &Call,
     hits: &Hits,
 ) -> Result<Node, Failure> {
-    let fields = call.fields.as_ref().map_err(FieldError::clone)?;
+    let fields = || call.fields.as_ref().map_err(FieldError::clone);
     match call.method {
-        Method::Precreate => precreate::precreate(shared, books, now, call, fields),
-        Method::Query => trade_calls::query(books, now, fields, hits),
-        Method::Close => trade_calls::close(books, now, call, fields),
-        Method::Cancel => trade_calls::cancel(books, now, fields),
-        Method::Refund => refund::refund(books, now, fields),
-        Method::RefundQuery => refund::query(books, now, fields, hits),
+        Method::Precreate => precreate::precreate(shared, books, now, call, fields()?),
+        Method::Query => trade_calls::query(books, now, fields()?, hits),
+        Method::Close => trade_calls::close(books, now, call, fields()?),
+        Method::Cancel => trade_calls::cancel(books, now, fields()?),
+        Method::Refund => refund::refund(books, now, fields()?),
+        Method::RefundQuery => refund::query(books, now, fields()?, hits),
+        Method::BillUrl => bill::url(shared, books, now, &call.fields, hits),
     }
 }
 

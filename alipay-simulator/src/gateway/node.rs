@@ -78,6 +78,8 @@ fn explain(sub_code: &str) -> &'static str {
         "ACQ.REFUND_AMT_NOT_EQUAL_TOTAL" => "退款金额超限",
         "ACQ.REASON_TRADE_REFUND_FEE_ERR" => "退款金额无效",
         "ACQ.DISCORDANT_REPEAT_REQUEST" => "请求信息不一致",
+        "BILL_NOT_EXIST" => "账单不存在",
+        "INVAILID_ARGUMENTS" => "入参不合法",
         "ACQ.SELLER_BALANCE_NOT_ENOUGH" => "卖家余额不足",
         _ => "业务处理失败",
     }
