@@ -58,7 +58,8 @@ export class World {
   static async open(mode) {
     const world = new World();
     const flags = ['--listen', '127.0.0.1:0', ...mode.flags];
-    world.child = spawn(binary, flags, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const env = { ...process.env, RUST_LOG: 'warn' };
+    world.child = spawn(binary, flags, { env, stdio: ['ignore', 'pipe', 'inherit'] });
     world.child.on('error', error => { throw error; });
     const [line] = await once(createInterface(world.child.stdout), 'line');
     const [, gateway, control] = line.match(/^alipay-simulator: (\S+) \(control API (\S+)\)$/);
