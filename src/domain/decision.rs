@@ -208,12 +208,14 @@ fn decide_awaiting(
     let due_at = order.due_at(policy.grace);
     let due = now >= due_at;
     let mut decision = Decision { order: OrderStep::KeepWaiting, attempts: vec![], alarms: vec![] };
-    let live = |wanted: fn(&Verdict<'_>) -> bool| {
-        let is_wanted = |verdict: &Option<Verdict<'_>>| verdict.as_ref().is_some_and(wanted);
-        verdicts.iter().any(|(attempt, verdict)| attempt.status.is_live() && is_wanted(verdict))
-    };
-    let unknown = live(|verdict| matches!(verdict, Verdict::Unknown | Verdict::Vanished));
-    let waiting = live(|verdict| matches!(verdict, Verdict::Waiting(_)));
+    let unknown = verdicts.iter().any(|(attempt, verdict)| match verdict {
+        // Also about an ended one that was asked about: its buyer may have paid in time.
+        Some(Verdict::Unknown | Verdict::Vanished) => !attempt.paid,
+        _ => false,
+    });
+    let waiting = verdicts.iter().any(|(attempt, verdict)| {
+        attempt.status.is_live() && matches!(verdict, Some(Verdict::Waiting(_)))
+    });
     decision.order = match (due, unknown, waiting) {
         (false, _, _) => OrderStep::KeepWaiting,
         (true, true, _) => OrderStep::AwaitAnswer,

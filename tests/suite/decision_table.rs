@@ -171,6 +171,18 @@ fn a_missing_answer_about_a_live_attempt_is_unknown() {
 }
 
 #[test]
+fn an_ended_attempt_that_was_asked_about_in_vain_is_waited_for() {
+    // Its buyer may have paid in time, and the notification got lost.
+    for ended in [PaymentStatus::Closed, PaymentStatus::Failed] {
+        let said = decided(&awaiting(), &[attempt("A", ended)], &[("A", unknown())], DUE);
+        assert_eq!(said, says("await answer", &[], &[]), "{ended:?}");
+    }
+    let seen = attempt("A", PaymentStatus::Closed);
+    let said = decided(&awaiting(), &[seen], &[("A", not_exist())], DUE);
+    assert_eq!(said, says("await answer", &[], &["A trade_vanished"]));
+}
+
+#[test]
 fn a_missing_answer_about_an_attempt_that_has_ended_is_not_needed() {
     for ended in [PaymentStatus::Closed, PaymentStatus::Failed, PaymentStatus::WrongAmount] {
         let said = decided(&awaiting(), &[attempt("A", ended)], &[], DUE);

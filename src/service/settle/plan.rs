@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::schedule::last_look_is_over;
 use super::{Outcome, Request, Snapshot};
 use crate::app::App;
 use crate::domain::answer_log::Answers;
@@ -136,6 +137,12 @@ impl Plan<'_> {
     pub(super) fn was_closed(&self, number: &OutTradeNo) -> bool {
         let closed = Answer::NotPaid(NotPaid::Closed);
         self.answers.about(number).is_some_and(|asked| asked.answer == closed)
+    }
+
+    /// Whether the last look at this attempt is over. `None`: it wasn't asked about.
+    pub(super) fn last_look_is_over(&self, number: &OutTradeNo) -> Option<bool> {
+        let was_seen = self.attempt(number).is_some_and(|attempt| attempt.seen);
+        self.answers.about(number).map(|asked| last_look_is_over(&asked.answer, was_seen))
     }
 
     pub(super) fn code_dies_at(&self, number: &OutTradeNo) -> Option<DateTime<Utc>> {

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 
+use crate::domain::gateway::{Answer, NotPaid};
 use crate::domain::trigger::Trigger;
 
 /// Doublings of the back-off of an ended order's attempts.
@@ -70,6 +71,16 @@ pub fn last_look_at(code_dies_at: DateTime<Utc>, now: DateTime<Utc>) -> DateTime
     code_dies_at.max(now + LAST_LOOK_AFTER)
 }
 
+/// Whether this answer leaves nothing to come for a closed trade. That the gateway doesn't know one
+/// that it showed is as good as unknown.
+pub(super) fn last_look_is_over(answer: &Answer, was_seen: bool) -> bool {
+    match answer {
+        Answer::Unknown(_) | Answer::NotPaid(NotPaid::WaitBuyerPay { .. }) => false,
+        Answer::NotPaid(NotPaid::NotExist) => !was_seen,
+        Answer::NotPaid(NotPaid::Closed) | Answer::Paid(_) | Answer::Returned(_) => true,
+    }
+}
+
 fn backoff(interval: Duration, looks: i64) -> Duration {
     let doublings = u32::try_from(looks.clamp(0, DOUBLINGS_MAX)).unwrap_or(0);
     (interval * 2_i32.pow(doublings)).min(BACKOFF_MAX)
@@ -78,6 +89,7 @@ fn backoff(interval: Duration, looks: i64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::gateway::UnknownReason;
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_000_000 + seconds, 0).expect("a time")
@@ -125,6 +137,20 @@ mod tests {
             next_look(&Situation { looks, ..ended }, at(0)).signed_duration_since(at(0))
         });
         assert_eq!(seconds.map(|delay| delay.num_seconds()), [5, 10, 20, 600, 600]);
+    }
+
+    #[test]
+    fn a_last_look_is_repeated_until_its_answer_is_certain() {
+        let waiting = NotPaid::WaitBuyerPay { trade_no: "2023".into() };
+        for (answer, never_seen, seen) in [
+            (Answer::NotPaid(NotPaid::Closed), true, true),
+            (Answer::NotPaid(NotPaid::NotExist), true, false),
+            (Answer::NotPaid(waiting), false, false),
+            (Answer::Unknown(UnknownReason::Timeout), false, false),
+        ] {
+            assert_eq!(last_look_is_over(&answer, false), never_seen, "{answer:?}");
+            assert_eq!(last_look_is_over(&answer, true), seen, "{answer:?}");
+        }
     }
 
     #[test]

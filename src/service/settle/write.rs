@@ -12,7 +12,6 @@ use crate::app::App;
 use crate::domain::alarm::{Alarm, AlarmKind};
 use crate::domain::decision::{AttemptStep, OrderStep};
 use crate::domain::event::{OrderEvent, OrderEventKind};
-use crate::domain::gateway::{Answer, NotPaid};
 use crate::domain::ids::{OrderId, OutTradeNo};
 use crate::domain::money::Fen;
 use crate::domain::order::OrderStatus;
@@ -208,7 +207,7 @@ async fn note_elsewhere(
     record_elsewhere(app, tx, &refund, now).await
 }
 
-/// The last look at closed attempts: it is repeated while the answer is unknown, or *waiting*.
+/// The last look at closed attempts is repeated until its answer is certain.
 async fn write_last_looks(
     tx: &mut WriteTx<'_>,
     plan: &Plan<'_>,
@@ -217,13 +216,7 @@ async fn write_last_looks(
     let due = |row: &&Pending| row.kind == Kind::Closed && row.next_query_at <= plan.asked_at;
     for row in plan.snapshot.pending.iter().filter(due) {
         let number = OutTradeNo::from_trusted(row.subject.as_str());
-        let over = |answer: &Answer| match answer {
-            Answer::Unknown(_) | Answer::NotPaid(NotPaid::WaitBuyerPay { .. }) => false,
-            Answer::NotPaid(NotPaid::Closed | NotPaid::NotExist)
-            | Answer::Paid(_)
-            | Answer::Returned(_) => true,
-        };
-        match plan.answers.about(&number).map(|asked| over(&asked.answer)) {
+        match plan.last_look_is_over(&number) {
             Some(true) => pending::remove(tx, &row.subject).await?,
             Some(false) => {
                 let at = last_look_at(now, now);
@@ -252,7 +245,7 @@ async fn write_pending(
     }
     if plan.request.trigger == Trigger::Notify {
         // It says nothing about other attempts; but what a winner left open is closed at once.
-        if turn == Turn::Paid {
+        if matches!(turn, Turn::Paid | Turn::Reopened) {
             pending::start_over(tx, &order.id, now).await?;
         }
         return write_last_looks(tx, plan, now).await;

@@ -67,7 +67,9 @@ fn expected(late: OnLatePayment, order: &Order, cases: &[Case], seconds: i64) ->
         _ if !is_awaiting => "settled".to_owned(),
         Some((winner, _)) => format!("confirm {}", winner.out_trade_no),
         None if !is_due => "keep waiting".to_owned(),
-        None if any(Fact::Doubt) => "await answer".to_owned(),
+        None if told.iter().any(|(a, fact)| *fact == Fact::Doubt && !a.paid) => {
+            "await answer".to_owned()
+        }
         None if any(Fact::Waits) => "close first".to_owned(),
         None => "cancel".to_owned(),
     };
