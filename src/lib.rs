@@ -18,6 +18,7 @@ pub mod ids;
 pub mod alipay;
 pub mod producer;
 pub mod store;
+pub mod webhook;
 
 pub mod config;
 pub mod metrics;

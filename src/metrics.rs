@@ -61,6 +61,14 @@ label!(
     KindLabel { kind }
 );
 label!(
+    /// An invariant of the design.
+    CheckLabel { check }
+);
+label!(
+    /// A promise about time.
+    PromiseLabel { promise }
+);
+label!(
     /// An HTTP route and the status it answered.
     RouteLabel { method, route, status }
 );
@@ -106,6 +114,16 @@ pub struct Metrics {
     pub outbox_unpublished: Gauge,
     /// Open alarms by kind; set when scraped.
     pub alarms_open: Family<KindLabel, Gauge>,
+    /// Open alarms that were not settled within their age limit; set when scraped.
+    pub alarms_escalated: Gauge,
+    /// Messages to the webhook that wait; set when scraped.
+    pub alarm_notices_waiting: Gauge,
+    /// Violations that the last audit listed, by invariant; set when scraped.
+    pub audit_violations: Family<CheckLabel, Gauge>,
+    /// What the last audit found late, by promise; set when scraped.
+    pub audit_late: Family<PromiseLabel, Gauge>,
+    /// When the last audit was done, in seconds since 1970; set when scraped.
+    pub audit_last_run: Gauge,
 }
 
 impl fmt::Debug for Metrics {
@@ -146,10 +164,16 @@ impl Metrics {
             pending_oldest: Gauge::default(),
             outbox_unpublished: Gauge::default(),
             alarms_open: Family::default(),
+            alarms_escalated: Gauge::default(),
+            alarm_notices_waiting: Gauge::default(),
+            audit_violations: Family::default(),
+            audit_late: Family::default(),
+            audit_last_run: Gauge::default(),
         };
         metrics.register_flow();
         metrics.register_backlog();
         metrics.register_broker();
+        metrics.register_audit();
         metrics
     }
 
@@ -212,6 +236,40 @@ impl Metrics {
         let verified = self.broker_settings_verified.clone();
         let help = "1: every broker told its settings; 0: the configured ones are assumed";
         registry.register("broker_settings_verified", help, verified);
+    }
+
+    fn register_audit(&mut self) {
+        let registry = &mut self.registry;
+        let escalated = self.alarms_escalated.clone();
+        registry.register("alarms_escalated", "Open alarms past their age limit", escalated);
+        let waiting = self.alarm_notices_waiting.clone();
+        registry.register("alarm_notices_waiting", "Messages to the webhook that wait", waiting);
+        let violations = self.audit_violations.clone();
+        registry.register("audit_violations", "Violations of the last audit", violations);
+        let late = self.audit_late.clone();
+        registry.register("audit_late", "What the last audit found late", late);
+        registry.register_with_unit(
+            "audit_last_run_timestamp",
+            "When the last audit was done",
+            Unit::Seconds,
+            self.audit_last_run.clone(),
+        );
+    }
+
+    /// Sets what the last audit found.
+    pub fn audited<'a>(
+        &self,
+        violations: impl Iterator<Item = (&'a String, &'a i64)>,
+        late: impl Iterator<Item = (&'a String, &'a i64)>,
+    ) {
+        for (check, count) in violations {
+            let label = CheckLabel { check: check.clone() };
+            self.audit_violations.get_or_create(&label).set(*count);
+        }
+        for (promise, count) in late {
+            let label = PromiseLabel { promise: promise.clone() };
+            self.audit_late.get_or_create(&label).set(*count);
+        }
     }
 
     /// Counts a half message that the broker gave up on.

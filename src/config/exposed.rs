@@ -23,8 +23,11 @@ pub(super) fn secrets(file: &Path, config: &Config) -> Vec<String> {
     let private_keys = accounts
         .iter()
         .map(|placed| (placed.key("private_key_file"), placed.account.private_key_file.as_path()));
+    let webhook = config.alarms.webhook_secret_file.as_deref();
+    let webhook = webhook.map(|path| ("alarms.webhook_secret_file".to_owned(), path));
     let inline = written_in(file).map(|keys| (keys, file));
-    let files = key_files.chain(password).chain(url).chain(private_keys).chain(inline);
+    let files =
+        key_files.chain(password).chain(url).chain(webhook).chain(private_keys).chain(inline);
     let exposed = files.filter(|(_, path)| others_read(path));
     let warning = |(keys, path): (String, &Path)| {
         let path = path.display();
@@ -45,6 +48,7 @@ fn written_in(file: &Path) -> Option<String> {
     let found = [
         ("http.keys.key", api_keys.is_some_and(|keys| keys.iter().any(|k| has_text(k.get("key"))))),
         ("rocketmq.secret_key", has_text(value("rocketmq", "secret_key"))),
+        ("alarms.webhook_secret", has_text(value("alarms", "webhook_secret"))),
         ("database.url", url.is_some_and(has_password)),
     ];
     let found: Vec<_> = found.iter().filter(|(_, is_there)| *is_there).map(|(k, _)| *k).collect();

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 mod account;
+mod alarms;
 mod alipay;
 mod exposed;
 mod http;
@@ -17,6 +18,7 @@ mod sweep;
 mod timeout;
 
 pub use account::{Account, CertificateFiles, PlacedAccount};
+pub use alarms::{Alarms, Audit};
 pub use alipay::Alipay;
 pub use http::{ApiKey, Http, Scope};
 pub use payment::{Payment, Refund};
@@ -51,6 +53,12 @@ pub struct Config {
     /// The fallback task.
     #[serde(default)]
     pub sweep: Sweep,
+    /// Who is told of alarms.
+    #[serde(default)]
+    pub alarms: Alarms,
+    /// The audit in the background.
+    #[serde(default)]
+    pub audit: Audit,
 }
 
 /// The database.
@@ -152,6 +160,7 @@ impl Config {
         config.http.read_key_files()?;
         config.database.read_url_file()?;
         config.rocketmq.read_secret_file()?;
+        config.alarms.read_secret_file()?;
         config.validate()?;
         Ok(config)
     }
@@ -187,6 +196,8 @@ impl Config {
         self.refund.validate()?;
         self.database.validate()?;
         self.sweep.parse()?;
+        self.alarms.validate()?;
+        self.audit.validate()?;
         Ok(())
     }
 }

@@ -10,14 +10,17 @@ use utoipa_axum::routes;
 use super::HttpState;
 use super::auth::Caller;
 use super::error::{ApiError, Problem};
-use super::input::{QueryFields, TextPath, check_range};
+use super::input::{JsonBody, QueryFields, TextPath, check_range, check_text};
+use crate::service::handle_alarm::{acknowledge_alarm, resolve_alarm};
 use crate::store::alarms::{self, AlarmRecord};
 
 /// Most alarms that one answer lists.
 const ALARMS_MAX: i64 = 500;
+/// Longest reason for resolving one.
+pub(super) const REASON_CHARS_MAX: usize = 250;
 
 pub(super) fn router() -> OpenApiRouter<HttpState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(acknowledge))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(acknowledge)).routes(routes!(resolve))
 }
 
 /// The open alarms.
@@ -82,7 +85,35 @@ async fn acknowledge(
     Extension(caller): Extension<Caller>,
     TextPath(id): TextPath,
 ) -> Result<Json<AlarmRecord>, ApiError> {
-    let app = &state.app;
-    let alarm = alarms::acknowledge(&app.store, &id, &caller.name, app.now()).await?;
-    alarm.map(Json).ok_or_else(|| ApiError::not_found("alarm").about("id"))
+    Ok(Json(acknowledge_alarm(&state.app, &id, &caller.name).await?))
+}
+
+/// Why an alarm is settled.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ResolveBody {
+    /// In the operator's words, 1 to 250 characters; it stands in the order's history.
+    reason: String,
+}
+
+/// Resolves an alarm in the operator's name. What money and orders still need is refused: it ends
+/// when its cause is settled.
+#[utoipa::path(
+    post, path = "/v1/admin/alarms/{id}/resolve", tag = "operators", request_body = ResolveBody,
+    params(("id" = String, Path, description = "the alarm's id")),
+    responses(
+        (status = 200, description = "the alarm", body = Object),
+        (status = 400, description = "a field can't be used", body = Problem),
+        (status = 404, description = "there is no such alarm", body = Problem),
+        (status = 409, description = "alarm_unsettled: its cause is still there", body = Problem),
+    )
+)]
+async fn resolve(
+    State(state): State<HttpState>,
+    Extension(caller): Extension<Caller>,
+    TextPath(id): TextPath,
+    JsonBody(body): JsonBody<ResolveBody>,
+) -> Result<Json<AlarmRecord>, ApiError> {
+    check_text("reason", &body.reason, REASON_CHARS_MAX)?;
+    Ok(Json(resolve_alarm(&state.app, &id, &caller.name, body.reason.trim()).await?))
 }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::service::handle_alarm::AlarmError;
 use crate::service::place_order::PlaceError;
 use crate::service::refund_payment::QuarantineError;
 use crate::service::request_payment::PaymentError;
@@ -152,6 +153,16 @@ impl From<PaymentError> for ApiError {
             PaymentError::Refused { .. } => Self::unavailable("gateway_refused", detail),
             PaymentError::GatewayUnknown(_) => Self::unavailable("gateway_unknown", detail),
             PaymentError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AlarmError> for ApiError {
+    fn from(error: AlarmError) -> Self {
+        match error {
+            AlarmError::NoSuchAlarm => Self::not_found("alarm").about("id"),
+            AlarmError::Unsettled(why) => Self::conflict("alarm_unsettled", why),
+            AlarmError::Store(error) => error.into(),
         }
     }
 }

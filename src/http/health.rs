@@ -12,7 +12,8 @@ use super::HttpState;
 use super::error::ApiError;
 use crate::domain::alarm::AlarmKind;
 use crate::metrics::KindLabel;
-use crate::store::{StoreError, alarms, outbox, pending};
+use crate::service::audit_turn::last_counts;
+use crate::store::{StoreError, alarm_notices, alarms, outbox, pending};
 
 /// States in which it is not ready.
 const NO_DATABASE: &str = "no_database";
@@ -112,6 +113,12 @@ async fn refresh(state: &HttpState) -> Result<(), StoreError> {
         let count = open.iter().find(|(name, _)| name == kind.as_str()).map_or(0, |(_, n)| *n);
         let label = KindLabel { kind: kind.as_str().to_owned() };
         app.metrics.alarms_open.get_or_create(&label).set(count);
+    }
+    app.metrics.alarms_escalated.set(alarms::escalated(&app.store).await?);
+    app.metrics.alarm_notices_waiting.set(alarm_notices::undelivered(&app.store).await?);
+    if let Some((at_ms, counts)) = last_counts(app).await? {
+        app.metrics.audit_last_run.set(at_ms / 1_000);
+        app.metrics.audited(counts.violations.iter(), counts.late.iter());
     }
     Ok(())
 }

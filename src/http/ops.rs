@@ -61,6 +61,7 @@ pub(super) fn router(state: &HttpState) -> Router<HttpState> {
         .route("/ops/stream", get(live::overview))
         .route("/ops/alarms", get(alarms::page))
         .route("/ops/alarms/{id}/acknowledge", post(alarms::acknowledge))
+        .route("/ops/alarms/{id}/resolve", post(alarms::resolve))
         .route("/ops/payments", get(payments::page))
         .route("/ops/given-up", get(given_up::page))
         .route("/ops/search", get(search::page))

@@ -20,10 +20,12 @@ use crate::http::{self, HttpState};
 use crate::listener::OrderListener;
 use crate::producer::admin::Admin;
 use crate::service::age_alarms::raise_age_alarms;
+use crate::service::escalate_alarms::escalate_alarms;
 use crate::service::find_changes::ChangeFinder;
 use crate::service::report_given_up::resolve_given_up;
 use crate::service::watch_broker::BrokerWatch;
 use crate::service::watch_clock::watch_clock;
+use crate::service::{audit_turn, tell_of_alarms};
 use crate::store::{Backend, StoreError, pending, refund_steps};
 
 mod gateways;
@@ -35,7 +37,7 @@ mod starters;
 
 pub use gateways::open_gateway;
 pub use messaging::{broker_settings, groups, topics};
-pub use open::{Environment, open_app};
+pub use open::{Environment, open_app, open_webhook};
 pub use sockets::HttpSockets;
 
 use messaging::Messaging;
@@ -202,6 +204,26 @@ fn spawn_tasks(
         "the search for changes"
     });
     messaging.spawn_starters(app, stop, background);
+    spawn_watchers(app, stop, background)
+}
+
+/// What looks after what a person has to know.
+fn spawn_watchers(
+    app: &Arc<App>,
+    stop: &CancellationToken,
+    background: &mut JoinSet<&'static str>,
+) -> anyhow::Result<()> {
+    let webhook = open_webhook(&app.config.alarms)?;
+    let (a, s) = (Arc::clone(app), stop.clone());
+    background.spawn(async move {
+        tell_of_alarms::run(a, webhook, s).await;
+        "the alarms' webhook"
+    });
+    let (a, s) = (Arc::clone(app), stop.clone());
+    background.spawn(async move {
+        audit_turn::run(a, s).await;
+        "the audit"
+    });
     Ok(())
 }
 
@@ -220,7 +242,8 @@ async fn run_clock_watch(
         let looking = async {
             watch_clock(&app).await?;
             resolve_given_up(&app).await?;
-            raise_age_alarms(&app).await
+            raise_age_alarms(&app).await?;
+            escalate_alarms(&app).await.map(drop)
         };
         within_budget("clock and ages", looking).await;
         let looking = async { watch.watch().await.map(drop) };

@@ -10,11 +10,12 @@ use tokio::sync::Notify;
 use crate::alipay::CallObserver;
 use crate::app::{App, Changes};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Alarms, Config, Secret};
 use crate::domain::ids::DeploymentId;
 use crate::ids::Ids;
 use crate::metrics::Metrics;
 use crate::store::{Store, deployment};
+use crate::webhook::Webhook;
 
 use super::gateways;
 
@@ -80,4 +81,14 @@ fn observer(metrics: &Arc<Metrics>, answered: &Arc<AtomicBool>) -> CallObserver 
         metrics.gateway_call(method, result, duration);
         answered.store(!NO_ANSWER.contains(&result), Ordering::Relaxed);
     })
+}
+
+/// Makes the webhook that is told of alarms; `None` where none is configured.
+///
+/// # Errors
+/// If its address or secret can't be read.
+pub fn open_webhook(config: &Alarms) -> anyhow::Result<Option<Webhook>> {
+    let secret = config.webhook_secret.as_ref().map_or("", Secret::expose);
+    let opened = config.webhook_url.as_ref().map(|url| Webhook::new(url.expose(), secret));
+    opened.transpose().context("the webhook can't be used (alarms.webhook_url, webhook_secret)")
 }

@@ -5,15 +5,21 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::app::App;
+use crate::app::{App, to_chrono};
 use crate::domain::answer_log::Answers;
 use crate::store::StoreError;
-use crate::store::audit::{self as queries, CancelEvidence, INVARIANTS};
+use crate::store::audit::{self as queries, AlarmAges, CancelEvidence};
+
+use super::age_alarms::OUTBOX_AGE_MAX;
 
 /// Cancels that are read at a time.
 const PAGE_ROWS: i64 = 1_000;
 /// The gateway's times are whole seconds, so a payment may look a second older than it is (ms).
 const GATEWAY_TIME_PRECISION_MS: i64 = 1_000;
+/// A refund is sent within this time (ms).
+const REFUND_SENT_WITHIN_MS: i64 = 60_000;
+/// Ages are looked at every minute: an alarm that is missing for longer is late (ms).
+const ALARM_SLACK_MS: i64 = 120_000;
 
 /// What an audit found.
 #[derive(Clone, Debug, Serialize)]
@@ -53,8 +59,8 @@ pub struct Lateness {
 /// # Errors
 /// If the database fails.
 pub async fn audit(app: &App) -> Result<Report, StoreError> {
-    let mut checks = Vec::with_capacity(INVARIANTS.len() + 3);
-    for invariant in &INVARIANTS {
+    let mut checks = Vec::new();
+    for invariant in queries::invariants() {
         let violations = queries::violations(&app.store, invariant).await?;
         checks.push(Check { id: invariant.id, name: invariant.name, violations });
     }
@@ -64,6 +70,11 @@ pub async fn audit(app: &App) -> Result<Report, StoreError> {
         id: "I12",
         name: "a check count at the broker's maximum has an alarm",
         violations: queries::silent_at_maximum(&app.store, maximum).await?,
+    });
+    checks.push(Check {
+        id: "I9",
+        name: "each downstream applies each event once: this release has none of its own",
+        violations: Vec::new(),
     });
     checks.sort_by_key(|check| check.id[1..].parse::<u32>().unwrap_or(u32::MAX));
     let ok = checks.iter().all(|check| check.violations.is_empty());
@@ -150,7 +161,29 @@ async fn lateness(app: &App) -> Result<Vec<Lateness>, StoreError> {
             late: cancels.clone(),
         },
         Lateness { id: "L3", name: "its stock is back with it", late: cancels },
+        Lateness {
+            id: "L4",
+            name: "a refund is sent within a minute",
+            late: queries::late_refunds(&app.store, REFUND_SENT_WITHIN_MS, now_ms).await?,
+        },
+        Lateness {
+            id: "L5",
+            name: "what is unfinished for too long has an alarm",
+            late: queries::silent(&app.store, &alarm_ages(app, now_ms)).await?,
+        },
     ])
+}
+
+/// What began before these times should have opened its alarm.
+fn alarm_ages(app: &App, now_ms: i64) -> AlarmAges {
+    let before = |age: chrono::Duration| now_ms - age.num_milliseconds() - ALARM_SLACK_MS;
+    let overdue = app.policy().overdue_alarm_after;
+    AlarmAges {
+        orders_before_ms: before(app.policy().grace + overdue),
+        attempts_before_ms: before(overdue),
+        refunds_before_ms: before(to_chrono(app.config.refund.alarm_after)),
+        events_before_ms: before(OUTBOX_AGE_MAX),
+    }
 }
 
 impl Report {

@@ -1,76 +1,23 @@
-//! Alarms: one open row a kind and subject, counted up while it stays open.
+//! Alarms: one open row a kind and subject, counted up while it stays open. Whatever changes one
+//! leaves a notice for the webhook in the same transaction.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 
-use super::{Store, StoreError, WriteTx, inserted_once, time, time_opt};
-use crate::domain::alarm::{Alarm, AlarmKind};
-use crate::domain::ids::OrderId;
+use super::alarm_list::read;
+pub use super::alarm_list::{
+    AlarmRecord, about_order, escalated, find, of_kind, open, open_before, open_by_kind,
+    open_by_severity,
+};
+use super::alarm_notices::{self, AlarmEvent};
+use super::{StoreError, WriteTx, inserted_once};
+use crate::domain::alarm::{Alarm, AlarmKind, Severity};
 
 /// Longest detail that is kept.
 const DETAIL_CHARS_MAX: usize = 1_000;
 /// Longest subject that is kept.
 const SUBJECT_CHARS_MAX: usize = 160;
-
-/// An alarm as operators see it.
-#[derive(Clone, Debug, Serialize)]
-pub struct AlarmRecord {
-    /// Its id.
-    pub id: String,
-    /// What it is about.
-    pub kind: String,
-    /// Which order, trade, message or deployment.
-    pub subject: String,
-    /// How soon a person should look.
-    pub severity: String,
-    /// One sentence.
-    pub detail: String,
-    /// How often it was raised while open.
-    pub count: i64,
-    /// When it was opened.
-    pub opened_at: DateTime<Utc>,
-    /// When it was raised last.
-    pub last_at: DateTime<Utc>,
-    /// When an operator acknowledged it.
-    pub acknowledged_at: Option<DateTime<Utc>>,
-    /// Who.
-    pub acknowledged_by: Option<String>,
-    /// When its cause went away.
-    pub resolved_at: Option<DateTime<Utc>>,
-}
-
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: String,
-    kind: String,
-    subject: String,
-    severity: String,
-    detail: String,
-    count: i64,
-    opened_at_ms: i64,
-    last_at_ms: i64,
-    acknowledged_at_ms: Option<i64>,
-    acknowledged_by: Option<String>,
-    resolved_at_ms: Option<i64>,
-}
-
-impl From<Row> for AlarmRecord {
-    fn from(row: Row) -> Self {
-        Self {
-            id: row.id,
-            kind: row.kind,
-            subject: row.subject,
-            severity: row.severity,
-            detail: row.detail,
-            count: row.count,
-            opened_at: time(row.opened_at_ms),
-            last_at: time(row.last_at_ms),
-            acknowledged_at: time_opt(row.acknowledged_at_ms),
-            acknowledged_by: row.acknowledged_by,
-            resolved_at: time_opt(row.resolved_at_ms),
-        }
-    }
-}
+/// Longest name of whoever resolved it that is kept.
+const BY_CHARS_MAX: usize = 80;
 
 fn cut(text: &str, chars_max: usize) -> String {
     text.chars().take(chars_max).collect()
@@ -107,9 +54,10 @@ pub async fn raise(
     .bind(now.timestamp_millis())
     .execute(tx.connection())
     .await;
-    if !inserted_once(inserted)? {
-        count_up(tx, alarm, now).await?;
+    if inserted_once(inserted)? {
+        return alarm_notices::write(tx, id, AlarmEvent::Opened, now).await;
     }
+    count_up(tx, alarm, now).await?;
     Ok(())
 }
 
@@ -140,152 +88,111 @@ pub async fn resolve(
     by: &str,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "update alarms set open_key = null, resolved_at_ms = ?, resolved_by = ? \
-         where open_key = ?",
-    )
-    .bind(now.timestamp_millis())
-    .bind(by)
-    .bind(open_key(kind, subject))
-    .execute(tx.connection())
-    .await?;
+    let key = open_key(kind, subject);
+    // Nearly always there is none, and one statement says so.
+    let resolved =
+        sqlx::query("update alarms set resolved_at_ms = ?, resolved_by = ? where open_key = ?")
+            .bind(now.timestamp_millis())
+            .bind(cut(by, BY_CHARS_MAX))
+            .bind(&key)
+            .execute(tx.connection())
+            .await?;
+    if resolved.rows_affected() == 0 {
+        return Ok(());
+    }
+    let id: String = sqlx::query_scalar("select id from alarms where open_key = ?")
+        .bind(&key)
+        .fetch_one(tx.connection())
+        .await?;
+    free_key(tx, &id).await?;
+    alarm_notices::write(tx, &id, AlarmEvent::Resolved, now).await
+}
+
+async fn free_key(tx: &mut WriteTx<'_>, id: &str) -> Result<(), StoreError> {
+    sqlx::query("update alarms set open_key = null where id = ?")
+        .bind(id)
+        .execute(tx.connection())
+        .await?;
     Ok(())
 }
 
-const SELECT_OPEN: &str = "select id, kind, subject, severity, detail, count, opened_at_ms, \
-    last_at_ms, acknowledged_at_ms, acknowledged_by, resolved_at_ms from alarms \
-    where resolved_at_ms is null and opened_at_ms <= ? and (opened_at_ms < ? or id < ?) \
-    order by opened_at_ms desc, id desc limit ?";
-
-const SELECT_ONE: &str = "select id, kind, subject, severity, detail, count, opened_at_ms, \
-    last_at_ms, acknowledged_at_ms, acknowledged_by, resolved_at_ms from alarms where id = ?";
-
-const SELECT_OF_KIND: &str = "select id, kind, subject, severity, detail, count, opened_at_ms, \
-    last_at_ms, acknowledged_at_ms, acknowledged_by, resolved_at_ms from alarms \
-    where kind = ? order by opened_at_ms desc, id desc limit ?";
-
-/// The open alarms, newest first.
+/// Resolves one alarm in an operator's name. `None`: it isn't open.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn open(store: &Store, rows_max: i64) -> Result<Vec<AlarmRecord>, StoreError> {
-    open_before(store, None, rows_max).await
+pub async fn resolve_by_hand(
+    tx: &mut WriteTx<'_>,
+    id: &str,
+    by: &str,
+    because: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<AlarmRecord>, StoreError> {
+    let resolved = sqlx::query(
+        "update alarms set open_key = null, resolved_at_ms = ?, resolved_by = ?, \
+         resolved_because = ? where id = ? and resolved_at_ms is null",
+    )
+    .bind(now.timestamp_millis())
+    .bind(cut(by, BY_CHARS_MAX))
+    .bind(because)
+    .bind(id)
+    .execute(tx.connection())
+    .await?;
+    if resolved.rows_affected() == 0 {
+        return Ok(None);
+    }
+    alarm_notices::write(tx, id, AlarmEvent::Resolved, now).await?;
+    read(tx, id).await
 }
 
-/// The open alarms that were opened before another one, newest first.
-///
-/// # Errors
-/// If the database fails.
-pub async fn open_before(
-    store: &Store,
-    before: Option<&AlarmRecord>,
-    rows_max: i64,
-) -> Result<Vec<AlarmRecord>, StoreError> {
-    let (before_ms, before_id) = match before {
-        Some(alarm) => (alarm.opened_at.timestamp_millis(), alarm.id.as_str()),
-        None => (i64::MAX, ""),
-    };
-    let rows: Vec<Row> = sqlx::query_as(SELECT_OPEN)
-        .bind(before_ms)
-        .bind(before_ms)
-        .bind(before_id)
-        .bind(rows_max)
-        .fetch_all(store.pool())
-        .await?;
-    Ok(rows.into_iter().map(AlarmRecord::from).collect())
-}
-
-/// The alarms of one kind, resolved ones included, newest first.
-///
-/// # Errors
-/// If the database fails.
-pub async fn of_kind(
-    store: &Store,
-    kind: AlarmKind,
-    rows_max: i64,
-) -> Result<Vec<AlarmRecord>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(SELECT_OF_KIND)
-        .bind(kind.as_str())
-        .bind(rows_max)
-        .fetch_all(store.pool())
-        .await?;
-    Ok(rows.into_iter().map(AlarmRecord::from).collect())
-}
-
-/// Reads one alarm, open or resolved.
-///
-/// # Errors
-/// If the database fails.
-pub async fn find(store: &Store, id: &str) -> Result<Option<AlarmRecord>, StoreError> {
-    let row: Option<Row> = sqlx::query_as(SELECT_ONE).bind(id).fetch_optional(store.pool()).await?;
-    Ok(row.map(AlarmRecord::from))
-}
-
-/// Notes that an operator has seen an alarm; the first one stands. `None`: there is no such alarm.
+/// Notes that an operator looks at an open alarm; the first one stands. `None`: it isn't open, or
+/// somebody did before.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn acknowledge(
-    store: &Store,
+    tx: &mut WriteTx<'_>,
     id: &str,
     by: &str,
     now: DateTime<Utc>,
 ) -> Result<Option<AlarmRecord>, StoreError> {
-    let mut tx = store.begin().await?;
-    sqlx::query(
+    let noted = sqlx::query(
         "update alarms set acknowledged_at_ms = ?, acknowledged_by = ? \
-         where id = ? and acknowledged_at_ms is null",
+         where id = ? and acknowledged_at_ms is null and resolved_at_ms is null",
     )
     .bind(now.timestamp_millis())
-    .bind(by)
+    .bind(cut(by, BY_CHARS_MAX))
     .bind(id)
     .execute(tx.connection())
     .await?;
-    tx.commit().await?;
-    find(store, id).await
+    if noted.rows_affected() == 0 {
+        return Ok(None);
+    }
+    alarm_notices::write(tx, id, AlarmEvent::Acknowledged, now).await?;
+    read(tx, id).await
 }
 
-const SELECT_ABOUT_ORDER: &str = "select id, kind, subject, severity, detail, count, \
-    opened_at_ms, last_at_ms, acknowledged_at_ms, acknowledged_by, resolved_at_ms from (\
-    select a.id, a.kind, a.subject, a.severity, a.detail, a.count, a.opened_at_ms, a.last_at_ms, \
-    a.acknowledged_at_ms, a.acknowledged_by, a.resolved_at_ms from alarms a where a.subject = ? \
-    union all \
-    select a.id, a.kind, a.subject, a.severity, a.detail, a.count, a.opened_at_ms, a.last_at_ms, \
-    a.acknowledged_at_ms, a.acknowledged_by, a.resolved_at_ms from payments p \
-    join alarms a on a.subject = p.out_trade_no where p.order_id = ? \
-    union all \
-    select a.id, a.kind, a.subject, a.severity, a.detail, a.count, a.opened_at_ms, a.last_at_ms, \
-    a.acknowledged_at_ms, a.acknowledged_by, a.resolved_at_ms from outbox o \
-    join alarms a on a.subject = o.event_id where o.order_id = ?) about \
-    order by opened_at_ms desc, id desc limit ?";
-
-/// The alarms about an order, its attempts and its events, resolved ones included, newest first.
+/// Makes an open alarm critical, and tells of it again. `false`: it has changed since it was read.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn about_order(
-    store: &Store,
-    order_id: &OrderId,
-    rows_max: i64,
-) -> Result<Vec<AlarmRecord>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(SELECT_ABOUT_ORDER)
-        .bind(order_id.as_str())
-        .bind(order_id.as_str())
-        .bind(order_id.as_str())
-        .bind(rows_max)
-        .fetch_all(store.pool())
-        .await?;
-    Ok(rows.into_iter().map(AlarmRecord::from).collect())
-}
-
-/// Open alarms by kind, for metrics.
-///
-/// # Errors
-/// If the database fails.
-pub async fn open_by_kind(store: &Store) -> Result<Vec<(String, i64)>, StoreError> {
-    Ok(sqlx::query_as(
-        "select kind, count(*) from alarms where resolved_at_ms is null group by kind",
+pub async fn escalate(
+    tx: &mut WriteTx<'_>,
+    alarm: &AlarmRecord,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let escalated = sqlx::query(
+        "update alarms set severity = ?, escalated_at_ms = ?, escalations = escalations + 1 \
+         where id = ? and resolved_at_ms is null and escalations = ?",
     )
-    .fetch_all(store.pool())
-    .await?)
+    .bind(Severity::Critical.as_str())
+    .bind(now.timestamp_millis())
+    .bind(&alarm.id)
+    .bind(alarm.escalations)
+    .execute(tx.connection())
+    .await?;
+    if escalated.rows_affected() == 0 {
+        return Ok(false);
+    }
+    alarm_notices::write(tx, &alarm.id, AlarmEvent::Escalated, now).await?;
+    Ok(true)
 }

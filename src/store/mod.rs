@@ -10,6 +10,9 @@ use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, AnyPool, Connection};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+pub mod alarm_causes;
+mod alarm_list;
+pub mod alarm_notices;
 pub mod alarms;
 pub mod audit;
 mod backlog;
@@ -38,6 +41,7 @@ pub mod skus;
 mod stock_ledger;
 pub mod stock_locks;
 pub mod sweeps;
+pub mod turns;
 
 use connection::{ACQUIRE_TIMEOUT, Held, Pooled, limited};
 pub use error::StoreError;

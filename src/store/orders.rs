@@ -371,3 +371,26 @@ pub async fn request_cancel(
     .await?;
     Ok(stored.rows_affected() == 1)
 }
+
+/// Orders whose deadline passed before `before` and that await payment without an open alarm about
+/// that.
+///
+/// # Errors
+/// If the database fails.
+pub async fn silent_since(
+    store: &Store,
+    before: DateTime<Utc>,
+    rows_max: i64,
+) -> Result<Vec<OrderId>, StoreError> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "select p.order_id from pending_payments p join orders o on o.id = p.order_id \
+         where p.next_query_at_ms >= 0 and p.kind = 'order' and o.expires_at_ms <= ? \
+         and not exists (select 1 from alarms where alarms.subject = p.order_id \
+         and alarms.kind = 'order_overdue' and alarms.resolved_at_ms is null) limit ?",
+    )
+    .bind(before.timestamp_millis())
+    .bind(rows_max)
+    .fetch_all(store.pool())
+    .await?;
+    Ok(ids.into_iter().map(OrderId::from_trusted).collect())
+}

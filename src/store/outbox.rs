@@ -219,3 +219,18 @@ pub async fn of_order(
     });
     Ok(posted.collect())
 }
+
+/// Published events that still have an open alarm about being stuck.
+///
+/// # Errors
+/// If the database fails.
+pub async fn published_with_alarm(store: &Store, rows_max: i64) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select alarms.subject from alarms join outbox on outbox.event_id = alarms.subject \
+         where alarms.resolved_at_ms is null and alarms.kind = 'outbox_stuck' \
+         and outbox.published = 1 limit ?",
+    )
+    .bind(rows_max)
+    .fetch_all(store.pool())
+    .await?)
+}

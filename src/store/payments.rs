@@ -356,3 +356,25 @@ pub async fn retire(
     .await?;
     tx.commit().await
 }
+
+/// Attempts whose code died before `before` and that are open without an open alarm about that.
+///
+/// # Errors
+/// If the database fails.
+pub async fn silent_since(
+    store: &Store,
+    before: DateTime<Utc>,
+    rows_max: i64,
+) -> Result<Vec<OutTradeNo>, StoreError> {
+    let numbers: Vec<String> = sqlx::query_scalar(
+        "select out_trade_no from payments where status in ('created', 'waiting') \
+         and code_dies_at_ms <= ? and not exists (select 1 from alarms \
+         where alarms.subject = payments.out_trade_no and alarms.kind = 'attempt_overdue' \
+         and alarms.resolved_at_ms is null) limit ?",
+    )
+    .bind(before.timestamp_millis())
+    .bind(rows_max)
+    .fetch_all(store.pool())
+    .await?;
+    Ok(numbers.into_iter().map(OutTradeNo::from_trusted).collect())
+}

@@ -49,6 +49,11 @@
       const same = next.querySelector(`details[id="${CSS.escape(open.id)}"]`);
       if (same) same.open = true;
     }
+    // What the reader is writing stays, too.
+    for (const typed of old.querySelectorAll('input[type="text"][id]')) {
+      const same = next.querySelector(`input[id="${CSS.escape(typed.id)}"]`);
+      if (same) same.value = typed.value;
+    }
     // What came of asking stays, until something else has come of it.
     const status = (page) => page.querySelector('#status')?.textContent;
     const notice = old.querySelector('#notice');

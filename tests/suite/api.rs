@@ -34,9 +34,10 @@ const ORDER_ROUTES: [(&str, &str); 11] = [
 ];
 
 /// What needs the scope `ops`.
-const OPERATOR_ROUTES: [(&str, &str); 7] = [
+const OPERATOR_ROUTES: [(&str, &str); 8] = [
     ("GET", "/v1/admin/alarms"),
     ("POST", "/v1/admin/alarms/{id}/acknowledge"),
+    ("POST", "/v1/admin/alarms/{id}/resolve"),
     ("POST", "/v1/admin/payments/{id}/accept"),
     ("POST", "/v1/admin/payments/{id}/refund"),
     ("POST", "/v1/admin/payments/{id}/attach"),

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use alipay_simulator::Settings;
@@ -24,6 +24,8 @@ pub(crate) mod accounts;
 pub(crate) mod commit_proxy;
 mod config;
 pub(crate) mod engines;
+mod gateway_side;
+pub(crate) mod hook;
 mod notification;
 mod refunds;
 
@@ -89,6 +91,7 @@ pub(crate) struct TestApp {
     running: Option<Service>,
     gateway: Option<alipay_simulator::Simulator>,
     finished: bool,
+    only_notified: Mutex<Vec<String>>,
     database: Option<MysqlDatabase>,
     dir: TempDir,
 }
@@ -151,6 +154,7 @@ impl TestApp {
             base,
             gateway: Some(gateway),
             finished: false,
+            only_notified: Mutex::default(),
             database,
             dir,
         };
@@ -163,6 +167,8 @@ impl TestApp {
         let report = audit(self.app()).await.expect("the audit runs");
         self.finished = true;
         assert!(report.ok, "violated: {:#?}", report.violated());
+        let disagreements = self.disagreements().await;
+        assert!(disagreements.is_empty(), "the gateway's books differ: {disagreements:#?}");
         if let Some(service) = self.running.take() {
             service.shutdown().await;
         }

@@ -11,8 +11,11 @@ use super::failure::Failure;
 use super::pulse::{PAGE_ROWS, cut_page};
 use super::session::{Form, Session, page_of_ours};
 use super::{Frame, List, html};
+use crate::domain::alarm::AlarmKind;
 use crate::http::HttpState;
-use crate::http::input::{QueryFields, TextPath};
+use crate::http::admin::REASON_CHARS_MAX;
+use crate::http::input::{QueryFields, TextPath, check_text};
+use crate::service::handle_alarm::{acknowledge_alarm, resolve_alarm};
 use crate::store::alarms::{self, AlarmRecord};
 
 const PATH: &str = "/ops/alarms";
@@ -38,8 +41,8 @@ pub(super) async fn page(
     let next = open.last().filter(|_| more).map(|last| format!("{PATH}?before={}", last.id));
     let page = List {
         frame: Frame::new(&state, &session, "Open alarms", PATH).live("/ops/stream"),
-        about: "What a person has to look at, newest first. An acknowledged alarm stays open until \
-                its cause is gone.",
+        about: "What a person has to look at, newest first. An alarm stays open until its cause is \
+                gone or somebody settles it, and escalates if that takes too long.",
         table: table(&open, &session, PATH),
         next,
     };
@@ -61,7 +64,7 @@ fn row(alarm: &AlarmRecord, session: &Session, back: &str) -> Vec<Cell> {
         opened.extend([Cell::text("last"), Cell::at(alarm.last_at)]);
     }
     vec![
-        Cell::alarm_kind(alarm),
+        kind(alarm),
         Cell::alarm_subject(alarm),
         Cell::text(alarm.detail.as_str()),
         Cell::lines(opened),
@@ -70,10 +73,34 @@ fn row(alarm: &AlarmRecord, session: &Session, back: &str) -> Vec<Cell> {
     ]
 }
 
+fn kind(alarm: &AlarmRecord) -> Cell {
+    let mut lines = vec![Cell::alarm_kind(alarm)];
+    if alarm.escalations > 0 && alarm.resolved_at.is_none() {
+        lines.push(Cell::status("escalated"));
+    }
+    Cell::lines(lines)
+}
+
+/// When an open alarm is told of again if nobody settles it.
+fn escalates(alarm: &AlarmRecord) -> [Cell; 2] {
+    let at = AlarmKind::parse(&alarm.kind)
+        .map(|kind| kind.escalates_at(alarm.opened_at, alarm.acknowledged_at, alarm.escalated_at));
+    match at {
+        Some(at) => [Cell::text("escalates"), Cell::at(at)],
+        None => [Cell::Nothing, Cell::Nothing],
+    }
+}
+
 fn state(alarm: &AlarmRecord, session: &Session, back: &str) -> Cell {
     let mut lines = Vec::new();
     if let Some(at) = alarm.resolved_at {
         lines.extend([Cell::status("resolved"), Cell::at(at)]);
+        if let Some(by) = &alarm.resolved_by {
+            lines.push(Cell::text(format!("by {by}")));
+        }
+        if let Some(because) = &alarm.resolved_because {
+            lines.push(Cell::text(because.as_str()));
+        }
     }
     match (&alarm.acknowledged_by, alarm.acknowledged_at) {
         (Some(by), at) => {
@@ -86,6 +113,14 @@ fn state(alarm: &AlarmRecord, session: &Session, back: &str) -> Cell {
         }),
         (None, _) => {}
     }
+    if alarm.resolved_at.is_none() {
+        lines.extend(escalates(alarm));
+        lines.push(Cell::Resolve {
+            id: alarm.id.clone(),
+            csrf: session.csrf.clone(),
+            back: back.to_owned(),
+        });
+    }
     Cell::lines(lines)
 }
 
@@ -95,11 +130,25 @@ pub(super) async fn acknowledge(
     Extension(form): Extension<Form>,
     TextPath(id): TextPath,
 ) -> Result<Response, Failure> {
-    let (store, now) = (&state.app.store, state.app.now());
-    let alarm = alarms::acknowledge(store, &id, &session.operator, now).await?;
-    if alarm.is_none() {
-        return Err(Failure::not_found("alarm"));
+    acknowledge_alarm(&state.app, &id, &session.operator).await?;
+    Ok(back(&form))
+}
+
+pub(super) async fn resolve(
+    State(state): State<HttpState>,
+    Extension(session): Extension<Session>,
+    Extension(form): Extension<Form>,
+    TextPath(id): TextPath,
+) -> Result<Response, Failure> {
+    let reason = form.field("reason").unwrap_or_default().trim();
+    if check_text("reason", reason, REASON_CHARS_MAX).is_err() {
+        let detail = "Say in up to 250 characters why it is settled: that stands in the history.";
+        return Err(Failure::invalid(detail));
     }
-    let back = form.field("back").and_then(page_of_ours).unwrap_or(PATH);
-    Ok(Redirect::to(back).into_response())
+    resolve_alarm(&state.app, &id, &session.operator, reason).await?;
+    Ok(back(&form))
+}
+
+fn back(form: &Form) -> Response {
+    Redirect::to(form.field("back").and_then(page_of_ours).unwrap_or(PATH)).into_response()
 }

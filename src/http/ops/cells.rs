@@ -33,9 +33,8 @@ impl Tone {
     pub(super) fn of(status: &str) -> Self {
         match status {
             "paid" | "applied" | "ok" | "published" | "resolved" => Self::Good,
-            "late" | "duplicate" | "wrong_amount" | "orphan" | "critical" | "no_database" => {
-                Self::Bad
-            }
+            "late" | "duplicate" | "wrong_amount" | "orphan" | "critical" | "no_database"
+            | "escalated" => Self::Bad,
             "degraded" | "draining" | "warning" | "refunding" | "unknown" => Self::Warning,
             _ => Self::Plain,
         }
@@ -76,6 +75,12 @@ pub(super) enum Cell {
     Lines(Vec<Cell>),
     /// A button that acknowledges an alarm and comes back to this page.
     Acknowledge {
+        id: String,
+        csrf: String,
+        back: String,
+    },
+    /// A form that resolves an alarm with a reason and comes back to this page.
+    Resolve {
         id: String,
         csrf: String,
         back: String,
@@ -159,10 +164,12 @@ impl Cell {
         }
         let about_machines = [
             AlarmKind::AccountBroken,
+            AlarmKind::BalanceTooLow,
             AlarmKind::ClockMismatch,
             AlarmKind::ClockSkew,
             AlarmKind::ForeignMessage,
             AlarmKind::HalfMessageGivenUp,
+            AlarmKind::InvariantViolated,
             AlarmKind::TopicWrongType,
         ];
         if about_machines.iter().any(|kind| kind.as_str() == alarm.kind) {

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::{ASSETS_VERSION, html};
 use crate::http::error::ApiError;
+use crate::service::handle_alarm::AlarmError;
 use crate::store::StoreError;
 
 /// How long to wait before another try with the database (seconds).
@@ -48,6 +49,12 @@ impl Failure {
         Self { status, heading, detail: detail.into() }
     }
 
+    /// It can't be done in the present state, and nothing was done.
+    pub(super) fn conflict(detail: impl Into<String>) -> Self {
+        let (status, heading) = (StatusCode::CONFLICT, "Not yet");
+        Self { status, heading, detail: detail.into() }
+    }
+
     /// Too much at once.
     pub(super) fn overloaded(detail: impl Into<String>) -> Self {
         let (status, heading) = (StatusCode::SERVICE_UNAVAILABLE, "Not now");
@@ -60,6 +67,16 @@ impl From<StoreError> for Failure {
         let error: &(dyn std::error::Error + 'static) = &error;
         tracing::error!(error, "the database failed the console");
         Self::overloaded("The database did not answer. Try again.")
+    }
+}
+
+impl From<AlarmError> for Failure {
+    fn from(error: AlarmError) -> Self {
+        match error {
+            AlarmError::NoSuchAlarm => Self::not_found("alarm"),
+            AlarmError::Unsettled(why) => Self::conflict(format!("The alarm stays open: {why}.")),
+            AlarmError::Store(error) => error.into(),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::domain::alarm::{AlarmKind, Severity};
+use crate::domain::alarm::Severity;
 use crate::http::HttpState;
 use crate::http::health::Readiness;
 use crate::store::pending_list::{self, PendingOrder};
@@ -94,11 +94,11 @@ impl Numbers {
                 _ => numbers.attempts += rows,
             }
         }
-        for (name, count) in alarms::open_by_kind(store).await? {
-            let kind = AlarmKind::ALL.iter().find(|kind| kind.as_str() == name);
-            match kind.map(|kind| kind.severity()) {
-                Some(Severity::Critical) => numbers.critical += count,
-                Some(Severity::Warning) | None => numbers.warning += count,
+        for (severity, count) in alarms::open_by_severity(store).await? {
+            if severity == Severity::Critical.as_str() {
+                numbers.critical += count;
+            } else {
+                numbers.warning += count;
             }
         }
         Ok(numbers)

@@ -25,6 +25,10 @@ use crate::store::{
     refund_sums, stock_locks,
 };
 
+/// Alarms about an order that its end resolves.
+const ENDED_WITH_THE_ORDER: [AlarmKind; 3] =
+    [AlarmKind::OrderOverdue, AlarmKind::HalfMessageGivenUp, AlarmKind::CheckCountAtMaximum];
+
 /// What became of a plan.
 pub(super) enum Written {
     /// It is committed.
@@ -112,7 +116,7 @@ async fn write_order(
     let sequence = order.version + 1;
     let event = OrderEvent::new(kind, &app.deployment, &order.id, sequence, amount, now);
     outbox::insert(tx, &event, now).await?;
-    for kind in [AlarmKind::OrderOverdue, AlarmKind::HalfMessageGivenUp] {
+    for kind in ENDED_WITH_THE_ORDER {
         alarms::resolve(tx, kind, order.id.as_str(), "settled", now).await?;
     }
     Ok(true)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use checkback::domain::alarm::{Alarm, AlarmKind};
+use checkback::service::escalate_alarms::escalate_alarms;
 use checkback::service::raise_alarm::raise_alarm;
 use serde_json::json;
 
@@ -82,6 +83,40 @@ async fn an_acknowledged_alarm_carries_the_keys_name() {
         let page = operator.submit(&format!("/ops/alarms/{unknown}/acknowledge")).await;
         assert_eq!(page.status, 404, "{unknown}");
     }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alarm_is_resolved_with_a_reason_and_marked_when_it_escalated() {
+    let app = TestApp::start().await;
+    let operator = Visitor::logged_in(&app, OPS_KEY).await;
+    raise(&app, AlarmKind::AccountBroken, "A").await;
+    app.advance(Duration::from_mins(16)).await;
+    escalate_alarms(app.app()).await.expect("looked at");
+    let page = operator.get("/ops/alarms").await;
+    page.assert_shows(&["account broken", ">escalated<", "escalates", "Why it is settled"]);
+    let (id, _) = first_alarm(&app).await;
+    let path = format!("/ops/alarms/{id}/resolve");
+    let csrf = page.csrf();
+    for reason in ["", "  ", &"a".repeat(251)] {
+        let refused = operator.post(&path, &[("csrf", &csrf), ("reason", reason)]).await;
+        assert_eq!(refused.status, 400, "{reason}");
+    }
+    let forged = operator.post(&path, &[("csrf", "x"), ("reason", "a new key")]).await;
+    assert_eq!(forged.status, 403);
+    let done = operator.post(&path, &[("csrf", &csrf), ("reason", "<b>a new key")]).await;
+    assert_eq!((done.status, done.location.as_str()), (303, "/ops/alarms"));
+    operator.get("/ops/alarms").await.assert_shows(&["No alarm."]);
+
+    let order = app.place("k").await;
+    raise(&app, AlarmKind::OrderOverdue, &order).await;
+    let (id, _) = first_alarm(&app).await;
+    let fields = [("csrf", csrf.as_str()), ("reason", "never mind")];
+    let refused = operator.post(&format!("/ops/alarms/{id}/resolve"), &fields).await;
+    assert_eq!(refused.status, 409);
+    refused.assert_shows(&["The alarm stays open", "still awaits its payment"]);
+    assert_eq!(app.cancel(&order).await.0, 200);
+    operator.get(&format!("/ops/orders/{order}")).await.assert_shows(&["by settled"]);
     app.finish().await;
 }
 
@@ -202,6 +237,7 @@ async fn payments_that_belong_to_no_order_are_listed_and_found() {
     let operator = Visitor::logged_in(&app, OPS_KEY).await;
     operator.get("/ops/payments").await.assert_shows(&["No payment needs a look."]);
     let number = format!("CB{NOBODYS}");
+    app.only_notified(&number);
     assert_eq!(app.notify(notification(&number, &[])).await, (200, "success".to_owned()));
     let orphan = ["orphan", number.as_str(), "¥1.00"];
     operator.get("/ops/payments").await.assert_shows(&orphan);

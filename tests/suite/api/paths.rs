@@ -19,7 +19,7 @@ fn impossible() -> Vec<String> {
 fn body_for(path: &str) -> &'static str {
     match path.rsplit('/').next().unwrap_or_default() {
         "refunds" => r#"{"request_no":"r","reason":"r"}"#,
-        "refund" => r#"{"reason":"r"}"#,
+        "refund" | "resolve" => r#"{"reason":"r"}"#,
         "attach" => r#"{"order_id":"01ARZ3NDEKTSV4RRFFQ69G5FAV"}"#,
         "paid-elsewhere" => r#"{"reference":"r"}"#,
         _ => r#"{"channel":"alipay"}"#,

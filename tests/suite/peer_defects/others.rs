@@ -88,6 +88,7 @@ async fn jeepay_03_a_late_notification_tells_nobody_that_the_order_is_paid() {
     let order = app.place("k").await;
     let number = app.start_payment(&order).await;
     assert_eq!(app.cancel(&order).await.0, 200);
+    app.only_notified(&number);
     assert_eq!(app.notify(notification(&number, &[])).await.0, 200);
     assert_eq!(app.status(&order).await, "cancelled");
     assert_eq!(count(&app, &order, "paid").await, 0);

@@ -184,6 +184,7 @@ async fn tulingmall_13_a_late_payment_is_recorded_and_its_notification_acknowled
     let app = TestApp::start().await;
     let order = app.place("k").await;
     let number = app.start_payment(&order).await;
+    app.only_notified(&number);
     assert_eq!(app.cancel(&order).await.0, 200);
     for _ in 0..2 {
         let answer = app.notify(notification(&number, &[])).await;

@@ -6,7 +6,7 @@ use checkback::domain::gateway::PaidTrade;
 use checkback::domain::ids::DeploymentId;
 use checkback::domain::order::OrderStatus;
 use checkback::domain::payment::PaymentStatus;
-use checkback::store::audit::{self, INVARIANTS, violations};
+use checkback::store::audit::{self, invariants, violations};
 use checkback::store::history::Entry;
 use checkback::store::idempotency::UsedKey;
 use checkback::store::notifications::Notification;
@@ -159,7 +159,7 @@ async fn live(db: &Database) -> Result<(), StoreError> {
 /// The names of the violated invariants with what violates them.
 async fn found(db: &Database) -> Vec<(&'static str, Vec<String>)> {
     let mut found = Vec::new();
-    for invariant in &INVARIANTS {
+    for invariant in invariants() {
         let ids = violations(&db.store, invariant).await.expect(invariant.name);
         if !ids.is_empty() {
             found.push((invariant.name, ids));

@@ -32,6 +32,7 @@ macro_rules! on_each_database {
     };
 }
 
+mod alarm_notices;
 mod alarms;
 mod audit;
 mod barriers;
@@ -50,3 +51,4 @@ mod query_plans;
 mod schema;
 mod server;
 mod stock;
+mod turns;

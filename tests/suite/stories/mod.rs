@@ -1,6 +1,8 @@
 //! Stories: one order's fate from outside, with everything real.
 
 mod acl;
+mod alarms;
+mod audit;
 mod broker;
 mod broker_clock;
 mod cancel;

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use checkback::config::{
-    Alipay, ApiKey, Config, Database, Http, OnClockMismatch, OrderClass, Payment, Refund, Rocketmq,
-    RocketmqMode, Scope, Secret, Sweep, Timeout,
+    Alarms, Alipay, ApiKey, Audit, Config, Database, Http, OnClockMismatch, OrderClass, Payment,
+    Refund, Rocketmq, RocketmqMode, Scope, Secret, Sweep, Timeout,
 };
 use tempfile::TempDir;
 
@@ -122,5 +122,7 @@ pub(super) fn config(
         payment: Payment::default(),
         refund: Refund { spacing: Duration::ZERO, ..Refund::default() },
         sweep: Sweep::default(),
+        alarms: Alarms::default(),
+        audit: Audit::default(),
     }
 }

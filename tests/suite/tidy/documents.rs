@@ -8,7 +8,9 @@ use super::assert_none;
 use super::source::{Parts, file, files, words};
 
 /// The section of each struct of `src/config`.
-const SECTIONS: [(&str, &str); 10] = [
+const SECTIONS: [(&str, &str); 12] = [
+    ("Alarms", "alarms"),
+    ("Audit", "audit"),
     ("Payment", "payment"),
     ("Refund", "refund"),
     ("Http", "http"),
@@ -34,15 +36,38 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
+/// The sections of a document: their headings, and what stands below each.
+fn sections(path: &str) -> Vec<(String, String)> {
+    let text = file(path).text;
+    let parts = text.split("\n## ").skip(1).filter_map(|part| part.split_once('\n'));
+    parts.map(|(heading, body)| (heading.to_owned(), body.to_owned())).collect()
+}
+
 #[test]
-fn every_alarm_has_its_row() {
-    let rows: BTreeSet<_> = first_cells("docs/alarms.md")
-        .iter()
-        .flat_map(|cell| quoted(cell))
-        .map(str::to_owned)
-        .collect();
-    let kinds: BTreeSet<_> = AlarmKind::ALL.iter().map(|kind| kind.as_str().to_owned()).collect();
-    assert_eq!(rows, kinds);
+fn every_alarm_has_its_section_with_its_age_limit() {
+    let sections = sections("docs/alarms.md");
+    let is_kind = |heading: &str| heading.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let named: BTreeSet<_> = sections.iter().map(|(heading, _)| heading.as_str()).collect();
+    let named: BTreeSet<_> = named.into_iter().filter(|heading| is_kind(heading)).collect();
+    let kinds: BTreeSet<_> = AlarmKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    assert_eq!(named, kinds);
+    let mut broken = Vec::new();
+    for kind in AlarmKind::ALL {
+        let found = sections.iter().find(|(heading, _)| heading == kind.as_str());
+        let body = found.map_or("", |(_, body)| body.as_str());
+        let age = kind.age_limit().to_std().expect("an age");
+        let words = [
+            format!("Age limit: {}.", humantime::format_duration(age)),
+            format!("Severity: {}.", kind.severity().as_str()),
+            "Subject: ".to_owned(),
+            "**What happened.** ".to_owned(),
+            "**What is safe.** ".to_owned(),
+            "**What to do.** ".to_owned(),
+        ];
+        let missing = words.iter().filter(|words| !body.contains(words.as_str()));
+        broken.extend(missing.map(|words| format!("{}: no {words}", kind.as_str())));
+    }
+    assert_none("docs/alarms.md is a runbook", &broken);
 }
 
 /// The public fields of the configuration's structs, as `section.key`.

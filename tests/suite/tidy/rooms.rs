@@ -6,12 +6,13 @@ use super::assert_none;
 use super::source::{File, Parts, file, files, words};
 
 /// What each room may name. `lib.rs` and `main.rs` only list or start them.
-const ROOMS: [(&str, &[&str]); 18] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("domain", &["domain"]),
     ("clock", &["domain"]),
     ("hash", &[]),
     ("ids", &[]),
     ("metrics", &[]),
+    ("webhook", &[]),
     ("config", &["domain", "config"]),
     ("store", &["domain", "hash", "store"]),
     ("alipay", &["domain", "alipay"]),
@@ -19,7 +20,10 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ("app", &["domain", "clock", "ids", "metrics", "config", "store", "alipay"]),
     (
         "service",
-        &["domain", "clock", "hash", "config", "store", "alipay", "producer", "app", "service"],
+        &[
+            "domain", "clock", "hash", "webhook", "config", "store", "alipay", "producer", "app",
+            "service",
+        ],
     ),
     ("listener", &["domain", "store", "producer", "app", "service", "listener"]),
     ("consumers", &["domain", "store", "producer", "app", "service", "consumers"]),
@@ -37,6 +41,7 @@ const EVERY_ROOM: &[&str] = &[
     "domain",
     "clock",
     "hash",
+    "webhook",
     "ids",
     "metrics",
     "config",

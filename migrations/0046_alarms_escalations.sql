@@ -1,0 +1,1 @@
+alter table alarms add column escalations bigint not null default 0
