@@ -21,9 +21,9 @@ const BATCH_ROWS: i64 = 16;
 /// The same, as a number of futures.
 const CONCURRENT: usize = 16;
 /// A batch whose worker died is free again after this: a little longer than an exchange takes.
-const LEASE: Duration = Duration::seconds(60);
+const LEASE: Duration = Duration::seconds(30);
 /// An exchange that takes longer is given up and comes again: two gateway calls of 5 s.
-const SEND_BUDGET: std::time::Duration = std::time::Duration::from_secs(30);
+const SEND_BUDGET: std::time::Duration = std::time::Duration::from_secs(25);
 /// Claiming a batch takes no longer.
 const CLAIM_BUDGET: std::time::Duration = std::time::Duration::from_secs(10);
 /// Pause before a refund that another one of its trade stands in the way of is looked at again, at
