@@ -23,6 +23,7 @@ pub(crate) enum Kind {
     Http502,
     RateLimited,
     BalanceTooLow,
+    NoPermission,
     TimeoutAfter,
     UnknownAfter,
     SystemErrorAfter,
@@ -83,6 +84,7 @@ impl Kind {
             | Self::Http502
             | Self::RateLimited
             | Self::BalanceTooLow
+            | Self::NoPermission
             | Self::TimeoutAfter
             | Self::UnknownAfter
             | Self::SystemErrorAfter

@@ -149,6 +149,7 @@ async fn before_effect(hits: &Hits) -> Result<Option<Node>, Response> {
         Some(Kind::UnknownBefore) => Ok(Some(Node::unknown())),
         Some(Kind::SystemErrorBefore) => Ok(Some(Node::sub_code("ACQ.SYSTEM_ERROR"))),
         Some(Kind::BalanceTooLow) => Ok(Some(Node::sub_code("ACQ.SELLER_BALANCE_NOT_ENOUGH"))),
+        Some(Kind::NoPermission) => Ok(Some(Node::no_permission())),
         Some(Kind::RateLimited) => Ok(Some(Node::rate_limited())),
         _ => Ok(None),
     }

@@ -38,6 +38,12 @@ impl Node {
         Self::failure("20000", "Service Currently Unavailable", "isp.unknow-error", "系统繁忙")
     }
 
+    /// The application may not make this call: nothing will change that but a person.
+    pub(super) fn no_permission() -> Self {
+        let (msg, sub_code) = ("Insufficient Permissions", "isv.insufficient-isv-permissions");
+        Self::failure("40006", msg, sub_code, "ISV权限不足")
+    }
+
     pub(super) fn rate_limited() -> Self {
         Self::failure("40005", "Call Limited", "isv.app-call-limited", "应用调用次数超限")
     }

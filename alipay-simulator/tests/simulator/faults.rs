@@ -24,6 +24,7 @@ async fn faults_before_the_effect_leave_the_trade_alone() {
         ("system_error_before", "40004", "ACQ.SYSTEM_ERROR"),
         ("rate_limited", "40005", "isv.app-call-limited"),
         ("balance_too_low", "40004", "ACQ.SELLER_BALANCE_NOT_ENOUGH"),
+        ("no_permission", "40006", "isv.insufficient-isv-permissions"),
     ];
     for (kind, code, sub_code) in cases {
         let (answer, state) = close_under(kind).await;
