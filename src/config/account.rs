@@ -76,9 +76,10 @@ impl PlacedAccount {
     /// How a key of this account is called in the configuration.
     #[must_use]
     pub fn key(&self, name: &str) -> String {
-        match self.is_previous {
-            false => format!("alipay.{name}"),
-            true => format!("alipay.previous.{name} of {}", self.account.app_id),
+        if self.is_previous {
+            format!("alipay.previous.{name} of {}", self.account.app_id)
+        } else {
+            format!("alipay.{name}")
         }
     }
 

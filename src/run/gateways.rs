@@ -11,10 +11,14 @@ use crate::alipay::keys::{AlipayPublicKey, AppPrivateKey};
 use crate::alipay::{Account, Alipay as Gateway, CallObserver, CertificateNames};
 use crate::config::{Alipay, CertificateFiles, PlacedAccount};
 
-/// The clients of all accounts; the first one's makes new attempts.
-pub(super) fn open_all(config: &Alipay, observer: &CallObserver) -> anyhow::Result<Vec<Gateway>> {
+/// The clients of all accounts; the first one's makes new attempts. The observer is told whether it
+/// is for a previous account.
+pub(super) fn open_all(
+    config: &Alipay,
+    observer: impl Fn(bool) -> CallObserver,
+) -> anyhow::Result<Vec<Gateway>> {
     let accounts = config.accounts();
-    let opened = accounts.iter().map(|placed| open(placed, config, Arc::clone(observer)));
+    let opened = accounts.iter().map(|placed| open(placed, config, observer(placed.is_previous)));
     opened.collect()
 }
 

@@ -56,8 +56,8 @@ pub async fn open_app(config: Config, environment: Environment) -> anyhow::Resul
         .context("the deployment id can't be read")?;
     let metrics = Arc::new(Metrics::new());
     let gateway_answered = Arc::new(AtomicBool::new(true));
-    let observer = observer(&metrics, &gateway_answered);
-    let gateways = gateways::open_all(&config.alipay, &observer)?;
+    let observer = |is_previous| observer(&metrics, &gateway_answered, is_previous);
+    let gateways = gateways::open_all(&config.alipay, observer)?;
     Ok(App {
         config,
         clock,
@@ -75,11 +75,15 @@ pub async fn open_app(config: Config, environment: Environment) -> anyhow::Resul
     })
 }
 
-fn observer(metrics: &Arc<Metrics>, answered: &Arc<AtomicBool>) -> CallObserver {
+/// Counts the calls of an account. Only the one that makes new attempts says how ready we are: the
+/// gateway of a previous one may be gone for good.
+fn observer(metrics: &Arc<Metrics>, answered: &Arc<AtomicBool>, is_previous: bool) -> CallObserver {
     let (metrics, answered) = (Arc::clone(metrics), Arc::clone(answered));
     Arc::new(move |method: &'static str, result: &'static str, duration: Duration| {
         metrics.gateway_call(method, result, duration);
-        answered.store(!NO_ANSWER.contains(&result), Ordering::Relaxed);
+        if !is_previous {
+            answered.store(!NO_ANSWER.contains(&result), Ordering::Relaxed);
+        }
     })
 }
 

@@ -142,8 +142,8 @@ fn row(notify: &VerifiedNotify) -> Notification {
     }
 }
 
-/// What the notification says, if all of it agrees with the attempt: app, seller, their keys, amount,
-/// a paid status and no refund marks. `None`: the query decides.
+/// What the notification says, if all of it agrees with the attempt: app, seller, their keys,
+/// amount, a paid status and no refund marks. `None`: the query decides.
 fn agreed_answer(app: &App, notify: &VerifiedNotify, attempt: &Attempt) -> Option<Asked> {
     let account = &attempt.account;
     let ours = notify.app_id() == account.app_id

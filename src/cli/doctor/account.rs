@@ -11,6 +11,9 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, PlacedAccount, Scope};
 use crate::run::open_gateway;
 
+/// Whether a certificate stands in its right place.
+type Fits<'a> = &'a dyn Fn(&Certificate) -> bool;
+
 /// A number that no trade has: the gateway's answer to it proves address, keys and signature.
 const PROBE_NUMBER: &str = "CHECKBACKDOCTORPROBE";
 
@@ -70,7 +73,6 @@ fn check_certificates(placed: &PlacedAccount, private: Option<&AppPrivateKey>, t
     let of_others = "is not one of our private key: upload a request of that key, or configure \
                      the key that it is of";
     let of_ours = "is one of our own key: Alipay's certificate is another one, from its console";
-    type Fits<'a> = &'a dyn Fn(&Certificate) -> bool;
     let rows: [(&str, &Option<PathBuf>, Fits<'_>, &str); 3] = [
         ("app_cert_file", &account.app_cert_file, &is_ours, of_others),
         ("alipay_cert_file", &account.alipay_cert_file, &not_ours, of_ours),

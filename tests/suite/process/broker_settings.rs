@@ -15,7 +15,7 @@ use crate::support::engines::{ApacheRocketMq, MariaDb};
 use crate::support::loopback;
 
 /// A configuration that names these, and the directory that it lives in.
-fn configured(changes: &[(&str, &str)]) -> (TempDir, PathBuf) {
+pub(super) fn configured(changes: &[(&str, &str)]) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().expect("a directory");
     fs::write(dir.path().join("app.pem"), APP_PRIVATE_KEY).expect("a file");
     fs::write(dir.path().join("gateway.pem"), GATEWAY_PUBLIC_KEY).expect("a file");
@@ -29,7 +29,7 @@ fn configured(changes: &[(&str, &str)]) -> (TempDir, PathBuf) {
     (dir, file)
 }
 
-async fn tool(name: &str, file: &Path) -> Ended {
+pub(super) async fn tool(name: &str, file: &Path) -> Ended {
     let mut command = checkback();
     command.arg(name).arg("--config").arg(file);
     run(command).await
@@ -50,7 +50,7 @@ async fn simulator() -> Simulator {
 }
 
 /// The table has each of these rows: a mark, and words that stand behind it in this order.
-fn assert_rows(table: &str, rows: &[(&str, &[&str])]) {
+pub(super) fn assert_rows(table: &str, rows: &[(&str, &[&str])]) {
     for (mark, words) in rows {
         let fits = |line: &&str| {
             let mut rest = line.strip_prefix(mark);

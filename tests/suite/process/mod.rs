@@ -6,6 +6,7 @@ mod broker_settings;
 mod child;
 mod demo;
 mod fleet;
+mod gateway_keys;
 mod instances;
 mod keys;
 mod kill;

@@ -1,11 +1,13 @@
 //! Stories: one order's fate from outside, with everything real.
 
+mod accounts;
 mod acl;
 mod alarms;
 mod audit;
 mod broker;
 mod broker_clock;
 mod cancel;
+mod certificates;
 mod commits;
 mod console;
 mod deployments;
