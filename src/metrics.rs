@@ -53,6 +53,10 @@ label!(
     RefundLabel { cause, result }
 );
 label!(
+    /// Why something was refused.
+    ReasonLabel { reason }
+);
+label!(
     /// Whose half message it was: of a `waiting` order, an `ended` one, or of `none`.
     GivenUpLabel { order }
 );
@@ -94,6 +98,8 @@ pub struct Metrics {
     pub payments: Family<PaymentLabel, Counter>,
     /// Ended refunds.
     pub refunds: Family<RefundLabel, Counter>,
+    /// Notifications that nobody believes, by reason.
+    pub notifications_refused: Family<ReasonLabel, Counter>,
     /// Published events.
     pub events_published: Counter,
     /// HTTP answers.
@@ -152,6 +158,7 @@ impl Metrics {
             gateway_calls: Family::default(),
             gateway_seconds,
             notifications: Family::default(),
+            notifications_refused: Family::default(),
             payments: Family::default(),
             refunds: Family::default(),
             events_published: Counter::default(),
@@ -201,6 +208,8 @@ impl Metrics {
         registry.register("notifications", "Notifications by effect", notifications);
         registry.register("payments", "Recorded payments by status", self.payments.clone());
         registry.register("refunds", "Ended refunds by cause and result", self.refunds.clone());
+        let refused = self.notifications_refused.clone();
+        registry.register("notifications_refused", "Refused notifications by reason", refused);
         let published = self.events_published.clone();
         registry.register("events_published", "Events that the broker has", published);
         let answers = self.http_answers.clone();
@@ -305,6 +314,11 @@ impl Metrics {
     /// Counts what became of a notification.
     pub fn notification(&self, effect: &str) {
         self.notifications.get_or_create(&EffectLabel { effect: effect.into() }).inc();
+    }
+
+    /// Counts a notification that was refused.
+    pub fn notification_refused(&self, reason: &str) {
+        self.notifications_refused.get_or_create(&ReasonLabel { reason: reason.into() }).inc();
     }
 
     /// Counts the answer to a check-back.

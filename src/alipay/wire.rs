@@ -5,6 +5,7 @@
 //! body in which another reader could find another node is refused.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::keys::AlipayPublicKey;
 use super::sign::{SIGN, verify};
@@ -71,7 +72,8 @@ impl<'a> Envelope<'a> {
     ///
     /// A [`WireError`] for every body that is not one object with exactly one answer.
     pub fn open(body: &'a [u8], node_name: &str) -> Result<Self, WireError> {
-        let mut keys: Vec<String> = Vec::new();
+        // A set: a hostile body may have a hundred thousand keys.
+        let mut keys: BTreeSet<String> = BTreeSet::new();
         let mut found = None;
         let (mut sign, mut cert_sn) = (None, None);
         for member in Scanner::new(body).members()? {
@@ -93,7 +95,7 @@ impl<'a> Envelope<'a> {
             } else if key == CERT_SN && member.value != b"null" {
                 cert_sn = Some(read_text(member.value).ok_or(WireError::BadSign)?);
             }
-            keys.push(key);
+            keys.insert(key);
         }
         let (kind, node) = found.ok_or(WireError::NoNode)?;
         if !node.starts_with(b"{") {

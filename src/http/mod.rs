@@ -37,6 +37,7 @@ mod orders;
 mod payments;
 mod qr;
 mod refunds;
+mod refused_sample;
 mod skus;
 mod stream;
 
@@ -63,6 +64,7 @@ pub struct HttpState {
     keys: Arc<auth::KeyRing>,
     console: Arc<ops::Console>,
     placing: Arc<Semaphore>,
+    refused: Arc<refused_sample::RefusedSample>,
 }
 
 impl std::fmt::Debug for HttpState {
@@ -92,8 +94,8 @@ impl HttpState {
     ) -> Self {
         let placing = Arc::new(Semaphore::new(PLACING_MAX));
         let public_url = public_url.trim_end_matches('/').into();
-        let console = Arc::default();
-        Self { app, half_messages, stop, tasks, public_url, keys, console, placing }
+        let (console, refused) = (Arc::default(), Arc::default());
+        Self { app, half_messages, stop, tasks, public_url, keys, console, placing, refused }
     }
 }
 

@@ -20,9 +20,13 @@ pub(super) fn router() -> Router<HttpState> {
 
 async fn notify(
     State(state): State<HttpState>,
-    RawBody(raw): RawBody,
+    body: Result<RawBody, ApiError>,
 ) -> Result<&'static str, ApiError> {
     let metrics = &state.app.metrics;
+    let RawBody(raw) = body.inspect_err(|_| {
+        metrics.notification("refused");
+        metrics.notification_refused("unreadable");
+    })?;
     match accept_notification(&state.app, &raw).await {
         Ok(accepted) => {
             metrics.notification(effect(accepted));
@@ -30,7 +34,10 @@ async fn notify(
         }
         Err(NotificationError::Refused(error)) => {
             metrics.notification("refused");
-            tracing::warn!(%error, "a notification is refused");
+            metrics.notification_refused(error.code());
+            if state.refused.takes(state.app.now()) {
+                tracing::warn!(%error, bytes = raw.len(), "a notification is refused");
+            }
             Err(ApiError::new(StatusCode::BAD_REQUEST, "notification_refused", error.to_string())
                 .about("body"))
         }

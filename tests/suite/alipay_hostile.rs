@@ -2,6 +2,7 @@
 //! not signed is never believed.
 
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use checkback::alipay::form;
 use checkback::alipay::keys::{AlipayPublicKey, AppPrivateKey};
@@ -9,6 +10,7 @@ use checkback::alipay::notify::{self, NOTIFY_BYTES_MAX, NotifyError, TradeStatus
 use checkback::alipay::sign::{sign, sign_string};
 use checkback::alipay::wire::Envelope;
 use checkback::domain::money::Fen;
+use encoding_rs::{Encoding, GBK, UTF_8};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::{prop_assert, prop_assert_eq};
@@ -41,6 +43,30 @@ fn signed(changes: &[(&str, &str)]) -> Vec<u8> {
     parameters.push(("sign", &signature));
     parameters.push(("sign_type", "RSA2"));
     form::encode(&parameters).into_bytes()
+}
+
+/// A payment's parameters and a subject, signed and sent in this charset.
+fn signed_in(label: &str, charset: &'static Encoding, subject: &str) -> Vec<u8> {
+    let kept = PAID.iter().filter(|(name, _)| *name != "charset");
+    let fields = kept.copied().chain([("charset", label), ("subject", subject)]);
+    let mut fields: Vec<_> =
+        fields.map(|(name, value)| (name, charset.encode(value).0.into_owned())).collect();
+    fields.sort();
+    let pairs: Vec<_> =
+        fields.iter().map(|(name, value)| [name.as_bytes(), b"=", value].concat()).collect();
+    let signature = sign(&SIGNER, pairs.join(&b'&')).expect("signs");
+    fields.push(("sign", signature.into_bytes()));
+    let escaped = |(name, value): &(&str, Vec<u8>)| {
+        let value: String = value
+            .iter()
+            .map(|byte| match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => char::from(*byte).to_string(),
+                _ => format!("%{byte:02x}"),
+            })
+            .collect();
+        format!("{name}={value}")
+    };
+    fields.iter().map(escaped).collect::<Vec<_>>().join("&").into_bytes()
 }
 
 fn refusal(body: &[u8]) -> NotifyError {
@@ -111,6 +137,54 @@ fn repeated_unsigned_and_huge_bodies_are_refused() {
     assert_eq!(refusal(&huge), NotifyError::TooLarge { bytes: NOTIFY_BYTES_MAX + 1 });
 }
 
+/// The largest body that anybody could make us read, and more.
+const HUGE_BYTES: usize = 10 * 1024 * 1024;
+
+fn huge(start: &str, repeated: &str, end: &str) -> Vec<u8> {
+    let body = format!("{start}{}{end}", repeated.repeat(HUGE_BYTES / repeated.len()));
+    body.into_bytes()
+}
+
+#[test]
+fn ten_megabytes_are_read_in_one_pass() {
+    let started = Instant::now();
+    for repeated in [r#"\\\""#, "}{", "][", "a", r"\/", "誠"] {
+        let body = huge(r#"{"m_response":{"a":""#, repeated, r#""},"sign":"QUJD"}"#);
+        let envelope = Envelope::open(&body, "m_response").expect("an answer");
+        assert!(envelope.node.len() > HUGE_BYTES - 100 && envelope.node.ends_with(b"\"}"));
+        assert!(!envelope.is_signed_by(&*KEYS));
+    }
+    for (start, repeated, end) in [
+        (r#"{"m_response":{"a":"#, "[", ""),
+        (r#"{"m_response":{"a":"#, r#"{"a":"#, ""),
+        (r#"{"m_response":{"a":""#, r"\\", ""),
+        (r#"{"m_response":{"a":1"#, "]", "},\"sign\":\"QUJD\"}"),
+        ("", "{", ""),
+        ("", "\0", ""),
+        ("", " ", ""),
+    ] {
+        let body = huge(start, repeated, end);
+        assert!(Envelope::open(&body, "m_response").is_err(), "{start}{repeated}…{end}");
+    }
+    let deep = huge(r#"{"m_response":{"a":"#, "[", "");
+    let deep = [&deep[..], &b"]".repeat(HUGE_BYTES), b"},\"sign\":\"QUJD\"}"].concat();
+    assert!(Envelope::open(&deep, "m_response").is_ok(), "without recursion");
+    // A hundred thousand keys, each looked up among those before it.
+    let keys: Vec<_> = (0..100_000).map(|key| format!("\"{key}\":1")).collect();
+    let body = format!(r#"{{{},"m_response":{{}},"sign":"QUJD"}}"#, keys.join(","));
+    assert!(Envelope::open(body.as_bytes(), "m_response").is_ok());
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_cut_answer_is_no_answer() {
+    let body = r#"{"m_response":{"a":"}\"{","b":{"c":["\\"]}},"alipay_cert_sn":"0","sign":"QUJD"}"#;
+    assert!(Envelope::open(body.as_bytes(), "m_response").is_ok());
+    for length in 0..body.len() {
+        assert!(Envelope::open(&body.as_bytes()[..length], "m_response").is_err(), "{length}");
+    }
+}
+
 /// JSON text made of the pieces that scanners stumble over.
 fn json_value() -> impl Strategy<Value = String> {
     let text = vec(
@@ -177,6 +251,32 @@ proptest! {
         prop_assert_eq!(envelope.sign.as_deref(), Some("S"));
         let repeated = format!("{{{members},{node_member}}}");
         prop_assert!(Envelope::open(repeated.as_bytes(), "m_response").is_err());
+    }
+
+    #[test]
+    fn a_node_in_gbk_is_found_byte_for_byte(text in "[誠一乗龥中\\\\\"{}/, a]{0,40}") {
+        let node = serde_json::json!({ "sub_msg": text, "z": "誠" }).to_string();
+        let (node, _, lost) = GBK.encode(&node);
+        prop_assert!(!lost);
+        let body = [b"{\"m_response\":", &node[..], b",\"sign\":\"QUJD\"}"].concat();
+        let envelope = Envelope::open(&body, "m_response").expect("an answer");
+        prop_assert_eq!(envelope.node, &node[..]);
+        let read: serde_json::Value = serde_json::from_str(&envelope.text()).expect("JSON");
+        prop_assert_eq!(read["sub_msg"].as_str(), Some(text.as_str()));
+    }
+
+    #[test]
+    fn what_was_signed_in_either_charset_is_read_back(text in "[誠一乗中%+&= a]{1,20}") {
+        for (label, charset) in [("utf-8", UTF_8), ("GBK", GBK), ("gb2312", GBK)] {
+            let signed = signed_in(label, charset, &text);
+            let notify = notify::verify(&signed, &*KEYS).expect("signed");
+            prop_assert_eq!(notify.value("subject"), Some(text.as_str()));
+            let other = if charset == UTF_8 { "gbk" } else { "utf-8" };
+            let relabelled = String::from_utf8(signed).expect("ASCII");
+            let relabelled = relabelled
+                .replace(&format!("charset={label}"), &format!("charset={other}"));
+            prop_assert_eq!(refusal(relabelled.as_bytes()), NotifyError::BadSignature);
+        }
     }
 
     #[test]

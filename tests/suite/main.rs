@@ -3,6 +3,7 @@
 mod alipay_answers;
 mod alipay_calls;
 mod alipay_certificates;
+mod alipay_fuzzing;
 mod alipay_hostile;
 mod alipay_socket;
 mod alipay_vectors;

@@ -12,6 +12,7 @@ mod commits;
 mod console;
 mod deployments;
 mod engines;
+mod forgeries;
 mod notifications;
 mod outages;
 mod payment;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{TestApp, wait_until};
+use crate::support::{TestApp, notification, wait_until};
 
 async fn webhook(app: &TestApp, body: &str) -> (u16, String) {
     let request = app.client.post(app.url("/v1/alipay/notify"));
@@ -93,5 +93,63 @@ async fn a_body_over_the_limit_is_refused_unread() {
     let app = TestApp::start().await;
     let (status, body) = webhook(&app, &"a".repeat(200_000)).await;
     assert_eq!(status, 413, "{body}");
+    app.finish().await;
+}
+
+/// Waits until a trade's notification was delivered, and returns what it was answered.
+async fn answered(app: &TestApp, number: &str) -> serde_json::Value {
+    wait_until("it was delivered", async || {
+        let trade = app.trade(number).await;
+        trade["notifications"].as_array().is_some_and(|deliveries| !deliveries.is_empty())
+    })
+    .await;
+    app.trade(number).await["notifications"][0]["answered"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_but_genuine_notifications_pay_alone() {
+    let app = TestApp::start().await;
+    app.fault("alipay.trade.query", "unknown_before").await;
+    for kind in ["gbk", "extra_fields", "unsigned_cert_sn", "old_notify_time", "buyer_open_id"] {
+        app.control("faults", json!({ "method": "notify", "kind": kind, "times": 1 })).await;
+        let order = app.place(kind).await;
+        let number = app.start_payment(&order).await;
+        app.buyer_pays(&number).await;
+        app.wait_for_status(&order, "paid").await;
+        assert_eq!(answered(&app, &number).await, "success", "{kind}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_key_and_a_weaker_algorithm_are_not_believed() {
+    let app = TestApp::start().await;
+    app.fault("alipay.trade.query", "unknown_before").await;
+    let mut orders = Vec::new();
+    for kind in ["other_key", "sha1_signature"] {
+        app.control("faults", json!({ "method": "notify", "kind": kind, "times": 1 })).await;
+        let order = app.place(kind).await;
+        let number = app.start_payment(&order).await;
+        app.buyer_pays(&number).await;
+        assert_ne!(answered(&app, &number).await, "success", "{kind}");
+        assert_eq!(app.status(&order).await, "awaiting_payment", "{kind}");
+        orders.push(order);
+    }
+    app.clear_faults().await;
+    for order in orders {
+        app.wait_for_status(&order, "paid").await;
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notification_about_somebody_elses_trade_is_acknowledged_and_left_alone() {
+    let app = TestApp::start().await;
+    let before = app.open_alarms().await;
+    for _ in 0..2 {
+        let answer = app.notify(notification("SOMEBODYELSES1", &[])).await;
+        assert_eq!(answer, (200, "success".to_owned()));
+    }
+    assert_eq!(app.open_alarms().await, before);
     app.finish().await;
 }
