@@ -8,7 +8,9 @@ use rand::{RngExt as _, make_rng};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::china;
-use crate::notify::Notification;
+use crate::money::Fen;
+use crate::notify::{self, Notification};
+use crate::rules::Rules;
 use crate::trade::{Order, Trade};
 
 /// One line of the journal: the whole of something after a change. The last one counts.
@@ -18,6 +20,7 @@ pub(crate) enum Record {
     Trade(Box<Trade>),
     Notification(Box<Notification>),
     ClockOffsetMs(i64),
+    Rules(Box<Rules>),
 }
 
 /// Trades and notifications with the ways to find them. Every change leaves a record to be saved.
@@ -31,6 +34,7 @@ pub(crate) struct Books {
     /// When to send which notification.
     agenda: BTreeSet<(DateTime<Utc>, String)>,
     clock_offset_ms: i64,
+    rules: Rules,
     unsaved: Vec<Record>,
     random: StdRng,
 }
@@ -46,6 +50,7 @@ impl Books {
             notify_ids: HashMap::new(),
             agenda: BTreeSet::new(),
             clock_offset_ms: 0,
+            rules: Rules::default(),
             unsaved: Vec::new(),
             random: make_rng(),
         };
@@ -54,6 +59,7 @@ impl Books {
                 Record::Trade(trade) => books.put_trade(*trade),
                 Record::Notification(notification) => books.put_notification(*notification),
                 Record::ClockOffsetMs(offset_ms) => books.clock_offset_ms = offset_ms,
+                Record::Rules(rules) => books.rules = *rules,
             }
         }
         books
@@ -64,10 +70,11 @@ impl Books {
         let mut notifications: Vec<_> = self.notifications.values().cloned().collect();
         notifications.sort_by_key(|notification| notification.created_at);
         let clock = Record::ClockOffsetMs(self.clock_offset_ms);
+        let rules = Record::Rules(Box::new(self.rules.clone()));
         let trades = self.trades.values().cloned().map(|trade| Record::Trade(Box::new(trade)));
         let notifications =
             notifications.into_iter().map(|one| Record::Notification(Box::new(one)));
-        std::iter::once(clock).chain(trades).chain(notifications).collect()
+        [clock, rules].into_iter().chain(trades).chain(notifications).collect()
     }
 
     /// The records of what changed since the last call.
@@ -82,6 +89,24 @@ impl Books {
     pub(crate) fn set_clock_offset_ms(&mut self, offset_ms: i64) {
         self.clock_offset_ms = offset_ms;
         self.unsaved.push(Record::ClockOffsetMs(offset_ms));
+    }
+
+    /// The rules in force.
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    pub(crate) fn set_rules(&mut self, rules: Rules) {
+        self.unsaved.push(Record::Rules(Box::new(rules.clone())));
+        self.rules = rules;
+    }
+
+    /// Takes a refund from what the merchant can give back.
+    pub(crate) fn take_balance(&mut self, amount: Fen) {
+        if let Some(balance) = self.rules.merchant_balance {
+            let left = Some(balance.minus(amount));
+            self.set_rules(Rules { merchant_balance: left, ..self.rules.clone() });
+        }
     }
 
     /// The trade as it is now.
@@ -108,11 +133,15 @@ impl Books {
     ) -> Option<T> {
         let before = self.trades.get(out_trade_no)?;
         let mut trade = before.clone();
-        trade.tick(now);
+        let ended = trade.tick(now, self.rules.refund_window());
+        let ended = ended.then(|| trade.clone());
         let answer = change(&mut trade);
         if trade != *before {
             self.unsaved.push(Record::Trade(Box::new(trade.clone())));
             self.put_trade(trade);
+        }
+        if let Some(ended) = ended {
+            notify::ended_by_time(self, &ended, now);
         }
         Some(answer)
     }

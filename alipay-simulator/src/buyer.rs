@@ -23,7 +23,14 @@ pub(crate) fn scan(
     now: DateTime<Utc>,
 ) -> Option<Result<Trade, Refused>> {
     let trade_no = books.new_trade_no(now);
-    books.edit(number, now, |trade| trade.scan(now, trade_no).map(|()| trade.clone()))
+    let scanned = books.edit(number, now, |trade| {
+        let is_first = trade.progress.trade_no.is_none();
+        trade.scan(now, trade_no).map(|()| (is_first, trade.clone()))
+    })?;
+    if let Ok((true, trade)) = &scanned {
+        notify::scanned(books, trade, now);
+    }
+    Some(scanned.map(|(_, trade)| trade))
 }
 
 /// Scans if need be, and pays: the trade's amount, or a wrong one.
@@ -34,9 +41,10 @@ pub(crate) fn pay(
     now: DateTime<Utc>,
 ) -> Option<Result<Trade, Refused>> {
     let trade_no = books.new_trade_no(now);
+    let rules = books.rules().clone();
     let paid = books.edit(number, now, |trade| {
         trade.scan(now, trade_no)?;
-        trade.pay(now, amount.unwrap_or(trade.total))?;
+        trade.pay(now, amount.unwrap_or(trade.total), &rules)?;
         Ok(trade.clone())
     });
     tell(books, paid, now)
@@ -50,8 +58,10 @@ pub(crate) fn force_pay(
     now: DateTime<Utc>,
 ) -> Option<Result<Trade, Refused>> {
     let trade_no = books.new_trade_no(now);
+    let rules = books.rules().clone();
     let paid = books.edit(number, now, |trade| {
-        trade.force_pay(now, trade_no, amount.unwrap_or(trade.total)).map(|()| trade.clone())
+        let amount = amount.unwrap_or(trade.total);
+        trade.force_pay(now, trade_no, amount, &rules).map(|()| trade.clone())
     });
     tell(books, paid, now)
 }

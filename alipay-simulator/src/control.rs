@@ -16,6 +16,7 @@ use crate::buyer;
 use crate::faults::{FaultSpec, FaultView, Target};
 use crate::fields::{FieldError, Fields};
 use crate::journal::JournalClosed;
+use crate::rules::Rules;
 use crate::server::Shared;
 use crate::trade::{Refused, State as TradeState, Trade};
 
@@ -32,6 +33,8 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/trades/{out_trade_no}", get(trade))
         .route("/faults", get(list_faults).post(add_fault).delete(clear_faults))
         .route("/clock", post(advance_clock))
+        .route("/freeze", post(freeze))
+        .route("/settings", get(show_rules).post(change_rules))
         .fallback(unknown_call)
         .method_not_allowed_fallback(unknown_call)
 }
@@ -156,7 +159,9 @@ async fn list_faults(State(shared): State<Arc<Shared>>) -> Json<Vec<FaultView>> 
 }
 
 fn read_fault(fields: &Fields) -> Result<FaultSpec, FieldError> {
-    fields.only(&["method", "kind", "times", "probability", "seed", "out_trade_no", "delay_ms"])?;
+    let known =
+        ["method", "kind", "times", "skip", "probability", "seed", "out_trade_no", "delay_ms"];
+    fields.only(&known)?;
     let method = fields.required_text("method", 128)?;
     let target = Target::parse(&method).ok_or_else(|| {
         FieldError::new("method", "is neither a method of the gateway, nor *, nor notify")
@@ -172,6 +177,7 @@ fn read_fault(fields: &Fields) -> Result<FaultSpec, FieldError> {
         target,
         kind,
         times: fields.unsigned("times", u64::MAX)?,
+        skip: fields.unsigned("skip", u64::MAX)?.unwrap_or(0),
         probability: fields.probability("probability")?,
         seed: fields.unsigned("seed", u64::MAX)?,
         out_trade_no: fields.text("out_trade_no", 64)?,
@@ -200,6 +206,43 @@ async fn advance_clock(
     let too_far = || FieldError::new("advance_ms", "leads more than ten years away");
     let offset_ms = offset.await?.ok_or_else(too_far)?;
     Ok(Json(json!({"now": time(shared.store.now()), "offset_ms": offset_ms})))
+}
+
+/// Freezes a trade, or thaws it with `{"frozen":false}`.
+async fn freeze(
+    State(shared): State<Arc<Shared>>,
+    body: Bytes,
+) -> Result<Json<Value>, ControlError> {
+    let fields = Fields::parse("body", &body)?;
+    fields.only(&["out_trade_no", "frozen"])?;
+    let number = fields.required_text("out_trade_no", 64)?;
+    let frozen = fields.flag_or("frozen", true)?;
+    let done = shared.store.visit(|books, now| {
+        let trade = books.edit(&number, now, |trade| {
+            trade.frozen = frozen;
+            trade.clone()
+        })?;
+        Some(Ok(show(books, &trade)))
+    });
+    answer(number.clone(), done.await?)
+}
+
+async fn show_rules(State(shared): State<Arc<Shared>>) -> Result<Json<Rules>, ControlError> {
+    Ok(Json(shared.store.visit(|books, _| books.rules().clone()).await?))
+}
+
+/// Changes the rules that are named and leaves the others as they are.
+async fn change_rules(
+    State(shared): State<Arc<Shared>>,
+    body: Bytes,
+) -> Result<Json<Rules>, ControlError> {
+    let fields = Fields::parse("body", &body)?;
+    let changed = shared.store.visit(|books, _| {
+        let rules = books.rules().with(fields.to_value())?;
+        books.set_rules(rules.clone());
+        Ok::<_, FieldError>(rules)
+    });
+    Ok(Json(changed.await??))
 }
 
 async fn unknown_call(method: Method, uri: Uri) -> (StatusCode, Json<Value>) {

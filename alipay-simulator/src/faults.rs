@@ -6,141 +6,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::TimeDelta;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _, make_rng};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::gateway::Method;
 use crate::notify::Notification;
 
-/// What can go wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    TimeoutBefore,
-    UnknownBefore,
-    SystemErrorBefore,
-    #[serde(rename = "http_502")]
-    Http502,
-    RateLimited,
-    BalanceTooLow,
-    NoPermission,
-    TimeoutAfter,
-    UnknownAfter,
-    SystemErrorAfter,
-    Reset,
-    Truncated,
-    Unsigned,
-    WrongSign,
-    OtherKey,
-    ErrorResponse,
-    DuplicateNode,
-    Slow,
-    EscapedSlashes,
-    Gbk,
-    ExtraFields,
-    MissingFields,
-    FundChangeAbsent,
-    RefundVisibleLate,
-    StaleQuery,
-    UnknownCertSn,
-    BillTruncated,
-    BillExtraColumn,
-    BillLineMissing,
-    BillWrongAmount,
-    Drop,
-    Delay,
-    Duplicate,
-    Reorder,
-    WrongAmount,
-    WrongAppId,
-    WrongSellerId,
-    BadSignature,
-    UnsignedCertSn,
-    RefundAsSuccess,
-    Replay,
-}
+mod kind;
 
-/// Where a fault belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Family {
-    /// Decides what comes of a gateway call: one call has one outcome.
-    Outcome,
-    /// Changes an answer of the gateway.
-    Twist,
-    /// Changes a line of a bill; a fault that names a trade hits its lines.
-    BillLine,
-    /// Changes a delivery of a notification.
-    Delivery,
-    /// Changes answers and deliveries alike.
-    Form,
-}
-
-impl Kind {
-    fn family(self) -> Family {
-        match self {
-            Self::TimeoutBefore
-            | Self::UnknownBefore
-            | Self::SystemErrorBefore
-            | Self::Http502
-            | Self::RateLimited
-            | Self::BalanceTooLow
-            | Self::NoPermission
-            | Self::TimeoutAfter
-            | Self::UnknownAfter
-            | Self::SystemErrorAfter
-            | Self::Reset
-            | Self::Truncated
-            | Self::Unsigned
-            | Self::WrongSign
-            | Self::OtherKey
-            | Self::ErrorResponse
-            | Self::DuplicateNode => Family::Outcome,
-            Self::Slow
-            | Self::EscapedSlashes
-            | Self::MissingFields
-            | Self::FundChangeAbsent
-            | Self::RefundVisibleLate
-            | Self::StaleQuery
-            | Self::UnknownCertSn
-            | Self::BillTruncated
-            | Self::BillExtraColumn => Family::Twist,
-            Self::BillLineMissing | Self::BillWrongAmount => Family::BillLine,
-            Self::Gbk | Self::ExtraFields => Family::Form,
-            Self::Drop
-            | Self::Delay
-            | Self::Duplicate
-            | Self::Reorder
-            | Self::WrongAmount
-            | Self::WrongAppId
-            | Self::WrongSellerId
-            | Self::BadSignature
-            | Self::UnsignedCertSn
-            | Self::RefundAsSuccess
-            | Self::Replay => Family::Delivery,
-        }
-    }
-
-    fn is_outcome(self) -> bool {
-        self.family() == Family::Outcome
-    }
-
-    fn concerns(self, method: Method) -> bool {
-        match self {
-            Self::FundChangeAbsent => method == Method::Refund,
-            Self::RefundVisibleLate => method == Method::RefundQuery,
-            Self::StaleQuery => method == Method::Query,
-            Self::BillTruncated
-            | Self::BillExtraColumn
-            | Self::BillLineMissing
-            | Self::BillWrongAmount => method == Method::BillUrl,
-            _ => self.family() != Family::Delivery,
-        }
-    }
-
-    fn concerns_notifications(self) -> bool {
-        self == Self::OtherKey || matches!(self.family(), Family::Delivery | Family::Form)
-    }
-}
+use kind::Family;
+pub(crate) use kind::Kind;
 
 /// Which calls a fault hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +58,8 @@ pub(crate) struct FaultSpec {
     pub(crate) target: Target,
     pub(crate) kind: Kind,
     pub(crate) times: Option<u64>,
+    /// How many calls it lets pass before the first that it hits.
+    pub(crate) skip: u64,
     pub(crate) probability: Option<f64>,
     pub(crate) seed: Option<u64>,
     pub(crate) out_trade_no: Option<String>,
@@ -215,6 +92,10 @@ impl Fault {
         if named.is_some_and(|named| Some(named) != out_trade_no) || self.spec.times == Some(0) {
             return false;
         }
+        if self.spec.skip > 0 {
+            self.spec.skip -= 1;
+            return false;
+        }
         let probability = self.spec.probability;
         if probability.is_some_and(|probability| !self.random.random_bool(probability)) {
             return false;
@@ -226,7 +107,7 @@ impl Fault {
 }
 
 /// The faults that struck one call.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Hits {
     kinds: Vec<(Kind, Option<TimeDelta>)>,
     cleared: watch::Receiver<u64>,

@@ -106,8 +106,12 @@ impl Fields {
     }
 
     pub(crate) fn flag(&self, name: &str) -> Result<bool, FieldError> {
+        self.flag_or(name, false)
+    }
+
+    pub(crate) fn flag_or(&self, name: &str, absent: bool) -> Result<bool, FieldError> {
         match self.0.get(name) {
-            None | Some(Value::Null) => Ok(false),
+            None | Some(Value::Null) => Ok(absent),
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(_) => Err(FieldError::new(name, "is neither true nor false")),
         }

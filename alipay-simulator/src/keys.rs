@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::rsa::KeyPair;
 
-use crate::der::{BIT_STRING, OBJECT_IDENTIFIER, SEQUENCE, element};
+use crate::der::{BIT_STRING, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, element};
 
 /// 1.2.840.113549.1.1.1, rsaEncryption.
 const RSA_ENCRYPTION: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
@@ -17,6 +17,9 @@ pub enum KeyError {
     /// Not an RSA private key in PKCS#8 or PKCS#1.
     #[error("it is no RSA private key of 2048 bits or more in PKCS#8 or PKCS#1: {0}")]
     NotPrivate(ring::error::KeyRejected),
+    /// A private key that lacks its exponent.
+    #[error("it is a private key without its exponent")]
+    NoExponent,
     /// Not an RSA public key in SPKI.
     #[error("it is no RSA public key (SubjectPublicKeyInfo)")]
     NotPublic,
@@ -26,6 +29,25 @@ pub enum KeyError {
 pub(crate) fn private_key(text: &str) -> Result<KeyPair, KeyError> {
     let der = decode(text)?;
     KeyPair::from_pkcs8(&der).or_else(|_| KeyPair::from_der(&der)).map_err(KeyError::NotPrivate)
+}
+
+/// The secret exponent of a private key in either form.
+pub(crate) fn private_exponent(text: &str) -> Result<Vec<u8>, KeyError> {
+    let der = decode(text)?;
+    exponent_of(&der).map(<[u8]>::to_vec).ok_or(KeyError::NoExponent)
+}
+
+/// PKCS#1 is `SEQUENCE { version, n, e, d, … }`; PKCS#8 is that in `SEQUENCE { version, SEQUENCE,
+/// OCTET STRING }`.
+fn exponent_of(der: &[u8]) -> Option<&[u8]> {
+    let (content, _) = element(der, SEQUENCE)?;
+    let (_, content) = element(content, INTEGER)?;
+    if let Some((_, content)) = element(content, SEQUENCE) {
+        return exponent_of(element(content, OCTET_STRING)?.0);
+    }
+    let (_, content) = element(content, INTEGER)?;
+    let (_, content) = element(content, INTEGER)?;
+    element(content, INTEGER).map(|(exponent, _)| exponent)
 }
 
 /// Reads a public key (SPKI, with or without PEM armour) into PKCS#1, which `ring` verifies with.

@@ -25,6 +25,7 @@ mod money;
 mod notify;
 mod params;
 mod rsa2;
+mod rules;
 mod server;
 mod store;
 mod trade;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use encoding_rs::{Encoding, GBK, UTF_8};
 
+mod multipart;
+
 /// What travelled in the query and in the body. Names and values stay bytes in the charset of the
 /// call, so the text that was signed is here without any conversion.
 #[derive(Debug)]
@@ -13,14 +15,18 @@ pub(crate) struct Params {
 }
 
 impl Params {
-    /// Merges query and urlencoded body; the query wins. The charset is the one of the query, else
+    /// Merges query and urlencoded or multipart body; the query wins. The charset is the one of the query, else
     /// of the content type, else of the body.
     pub(crate) fn read(query: &[u8], body: &[u8], content_type: Option<&str>) -> Self {
         let named = |pairs: &[(Vec<u8>, Vec<u8>)]| {
             let charset = pairs.iter().find(|(name, _)| name == b"charset");
             charset.map(|(_, label)| label.clone())
         };
-        let (query, body) = (decode_form(query), decode_form(body));
+        let body = match content_type.and_then(multipart::boundary) {
+            Some(boundary) => multipart::fields(body, boundary),
+            None => decode_form(body),
+        };
+        let query = decode_form(query);
         let label =
             named(&query).or_else(|| content_type.and_then(charset_label)).or_else(|| named(&body));
         let charset = label.and_then(|label| charset_of(&label));

@@ -22,6 +22,7 @@ use crate::bill::{self, Bills};
 use crate::books::Books;
 use crate::certificates::{CertificateError, Certificates, SerialNumbers};
 use crate::faults::Faults;
+use crate::gateway::Meter;
 use crate::journal::{Directory, Journal, OpenError};
 use crate::keys::KeyError;
 use crate::rsa2::{Signer, Verifier};
@@ -117,6 +118,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) faults: Faults,
     pub(crate) bills: Bills,
+    pub(crate) meter: Meter,
     base_url: String,
     answers: AtomicU64,
 }
@@ -197,6 +199,7 @@ pub async fn start_quietly(settings: Settings) -> Result<Simulator, StartError> 
         store,
         faults: Faults::new(),
         bills: Bills::default(),
+        meter: Meter::default(),
         base_url: format!("http://{}", reachable(address)),
         answers: AtomicU64::new(0),
     });

@@ -5,13 +5,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::money::Fen;
+use crate::rules::Rules;
 
 /// A QR code can be scanned for two hours, whatever the timeouts of its trade say.
 pub(crate) const CODE_LIFE: Duration = Duration::hours(2);
 /// A paid trade can be cancelled for a day.
 const CANCEL_WINDOW: Duration = Duration::hours(24);
-/// A paid trade can be refunded for a year; then it is finished.
-const REFUND_WINDOW: Duration = Duration::days(365);
 /// How many former states a trade remembers for the fault `stale_query`.
 const MOST_PAST: usize = 32;
 
@@ -55,6 +54,12 @@ pub(crate) struct Trade {
     /// When the code can no longer be scanned.
     pub(crate) code_ends_at: DateTime<Utc>,
     pub(crate) progress: Progress,
+    /// Nothing can be refunded while it is.
+    #[serde(default)]
+    pub(crate) frozen: bool,
+    /// Closed before anybody scanned it, under a rule that makes the code worthless then.
+    #[serde(default)]
+    pub(crate) locked: bool,
     #[serde(skip)]
     past: Vec<Past>,
 }
@@ -147,27 +152,33 @@ impl Trade {
                 closed_at: None,
                 refunds: Vec::new(),
             },
+            frozen: false,
+            locked: false,
             past: Vec::new(),
         }
     }
 
-    /// Closes what has timed out and finishes what can't be refunded any more.
-    pub(crate) fn tick(&mut self, now: DateTime<Utc>) {
+    /// Closes what has timed out and finishes what can't be refunded any more. Tells whether it did.
+    pub(crate) fn tick(&mut self, now: DateTime<Utc>, refund_window: Duration) -> bool {
+        let before = self.progress.state;
         if self.progress.state == State::WaitBuyerPay && now >= self.times_out_at {
             let at = self.times_out_at;
             self.change(at, |progress| progress.close(at));
         }
         let paid_at = self.progress.payment.as_ref().map(|payment| payment.at);
-        let finished_at = paid_at.map(|at| at + REFUND_WINDOW).filter(|at| now >= *at);
+        let finished_at = paid_at.and_then(|at| at.checked_add_signed(refund_window));
+        let finished_at = finished_at.filter(|at| now >= *at);
         if let (State::TradeSuccess, Some(at)) = (self.progress.state, finished_at) {
             self.change(at, |progress| progress.state = State::TradeFinished);
         }
+        before != self.progress.state
     }
 
     /// The buyer scans the code: the trade comes into being. A second scan changes nothing.
     pub(crate) fn scan(&mut self, now: DateTime<Utc>, trade_no: String) -> Result<(), Refused> {
         match self.progress.state {
             State::WaitBuyerPay => Ok(()),
+            State::NotScanned if self.locked => Err(Refused(State::TradeClosed)),
             State::NotScanned if now < self.code_ends_at && now < self.times_out_at => {
                 self.change(now, |progress| progress.open(now, trade_no));
                 Ok(())
@@ -177,11 +188,16 @@ impl Trade {
     }
 
     /// The buyer, who has scanned, pays.
-    pub(crate) fn pay(&mut self, now: DateTime<Utc>, amount: Fen) -> Result<(), Refused> {
+    pub(crate) fn pay(
+        &mut self,
+        now: DateTime<Utc>,
+        amount: Fen,
+        rules: &Rules,
+    ) -> Result<(), Refused> {
         if self.progress.state != State::WaitBuyerPay {
             return Err(Refused(self.progress.state));
         }
-        self.change(now, |progress| progress.pay(now, amount));
+        self.change(now, |progress| progress.pay(now, amount, rules));
         Ok(())
     }
 
@@ -192,6 +208,7 @@ impl Trade {
         now: DateTime<Utc>,
         trade_no: String,
         amount: Fen,
+        rules: &Rules,
     ) -> Result<(), Refused> {
         if self.progress.payment.is_some() {
             return Err(Refused(self.progress.state));
@@ -201,27 +218,34 @@ impl Trade {
                 progress.open(now, trade_no);
             }
             progress.closed_at = None;
-            progress.pay(now, amount);
+            progress.pay(now, amount, rules);
         });
         Ok(())
     }
 
     /// The merchant ends an unpaid trade.
-    pub(crate) fn close(&mut self, now: DateTime<Utc>) -> Result<(), SubCode> {
+    pub(crate) fn close(&mut self, now: DateTime<Utc>, rules: &Rules) -> Result<(), SubCode> {
         match self.progress.state {
-            State::NotScanned => Err("ACQ.TRADE_NOT_EXIST"),
+            State::NotScanned => {
+                self.locked |= rules.close_locks_unscanned_code;
+                Err("ACQ.TRADE_NOT_EXIST")
+            }
             State::WaitBuyerPay => {
                 self.change(now, |progress| progress.close(now));
                 Ok(())
             }
             State::TradeSuccess | State::TradeFinished | State::TradeClosed => {
-                Err("ACQ.TRADE_STATUS_ERROR")
+                Err(rules.close_refusal.sub_code())
             }
         }
     }
 
     /// The merchant ends a trade whatever it takes: an unpaid one is closed, a paid one refunded.
-    pub(crate) fn cancel(&mut self, now: DateTime<Utc>) -> Result<Cancelled, SubCode> {
+    pub(crate) fn cancel(
+        &mut self,
+        now: DateTime<Utc>,
+        rules: &Rules,
+    ) -> Result<Cancelled, SubCode> {
         match (self.progress.state, &self.progress.payment) {
             (State::NotScanned | State::TradeClosed, _) => Ok(Cancelled::Nothing),
             (State::TradeFinished, _) => Err("ACQ.TRADE_HAS_FINISHED"),
@@ -230,6 +254,10 @@ impl Trade {
             }
             (State::TradeSuccess, Some(payment)) if now > payment.at + CANCEL_WINDOW => {
                 Err("ACQ.TRADE_CANCEL_TIME_OUT")
+            }
+            (State::TradeSuccess, Some(_)) if self.frozen => Err("ACQ.REASON_TRADE_BEEN_FREEZEN"),
+            (State::TradeSuccess, Some(payment)) if !rules.balance_covers(payment.amount) => {
+                Err("ACQ.SELLER_BALANCE_NOT_ENOUGH")
             }
             (State::TradeSuccess, Some(payment)) => {
                 let (number, all) = (self.out_trade_no.clone(), payment.amount);
@@ -251,6 +279,7 @@ impl Trade {
         out_request_no: Option<String>,
         amount: Fen,
         reason: Option<String>,
+        rules: &Rules,
     ) -> Result<Refunded, SubCode> {
         let whole = out_request_no.is_none();
         let number = out_request_no.unwrap_or_else(|| self.out_trade_no.clone());
@@ -264,6 +293,7 @@ impl Trade {
             State::WaitBuyerPay => return Err("ACQ.TRADE_STATUS_ERROR"),
             State::TradeFinished => return Err("ACQ.TRADE_HAS_FINISHED"),
             State::TradeClosed => return Err("ACQ.TRADE_HAS_CLOSE"),
+            State::TradeSuccess if self.frozen => return Err("ACQ.REASON_TRADE_BEEN_FREEZEN"),
             State::TradeSuccess => {}
         }
         let total = self.total();
@@ -272,6 +302,13 @@ impl Trade {
         }
         if self.progress.refunded().plus(amount) > total {
             return Err("ACQ.REASON_TRADE_REFUND_FEE_ERR");
+        }
+        if !rules.balance_covers(amount) {
+            return Err("ACQ.SELLER_BALANCE_NOT_ENOUGH");
+        }
+        let last = self.progress.refunds.iter().map(|refund| refund.at).max();
+        if last.is_some_and(|last| now < last + rules.refund_spacing()) {
+            return Err("ACQ.SYSTEM_ERROR");
         }
         self.change(now, |progress| progress.refund(now, number, amount, reason));
         Ok(Refunded::Moved)
@@ -314,8 +351,9 @@ impl Progress {
         self.scanned_at = Some(now);
     }
 
-    fn pay(&mut self, now: DateTime<Utc>, amount: Fen) {
-        self.state = State::TradeSuccess;
+    fn pay(&mut self, now: DateTime<Utc>, amount: Fen, rules: &Rules) {
+        let finished = rules.finished_when_paid;
+        self.state = if finished { State::TradeFinished } else { State::TradeSuccess };
         self.payment = Some(Payment { amount, at: now });
     }
 

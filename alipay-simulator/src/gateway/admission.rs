@@ -1,11 +1,14 @@
 //! Who may call at all: known shared, complete parameters, right signature.
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::Method;
 use super::node::Node;
 use crate::clock::parse_wire_time;
 use crate::fields::{FieldError, Fields};
 use crate::html::escape;
 use crate::params::Params;
+use crate::rules::Rules;
 use crate::server::Shared;
 
 const LONGEST_URL: usize = 256;
@@ -28,9 +31,8 @@ pub(super) fn admit(shared: &Shared, params: &Params) -> Result<Call, Node> {
         Method::parse(&method).ok_or_else(|| invalid("isv.invalid-method", "不存在的方法名"))?;
     let signature = required(params, "sign", "isv.missing-signature")?;
     let timestamp = required(params, "timestamp", "isv.missing-timestamp")?;
-    if parse_wire_time(&timestamp).is_none() {
-        return Err(invalid("isv.invalid-timestamp", "非法的时间戳参数"));
-    }
+    let sent_at = parse_wire_time(&timestamp)
+        .ok_or_else(|| invalid("isv.invalid-timestamp", "非法的时间戳参数"))?;
     if required(params, "version", "isv.missing-version")? != "1.0" {
         return Err(invalid("isv.invalid-version", "无效的版本参数"));
     }
@@ -40,7 +42,9 @@ pub(super) fn admit(shared: &Shared, params: &Params) -> Result<Call, Node> {
     if params.text("format").is_some_and(|format| !format.eq_ignore_ascii_case("json")) {
         return Err(invalid("isv.invalid-format", "无效的数据格式"));
     }
-    if params.charset().is_none() {
+    let rules = shared.store.peek(|books| books.rules().clone());
+    let may_be_absent = !rules.charset_required && params.text("charset").is_none();
+    if params.charset().is_none() && !may_be_absent {
         required(params, "charset", "isv.missing-charset")?;
         return Err(invalid("isv.invalid-charset", "字符集错误"));
     }
@@ -55,7 +59,14 @@ pub(super) fn admit(shared: &Shared, params: &Params) -> Result<Call, Node> {
         );
         return Err(invalid("isv.invalid-signature", &hint));
     }
+    check_timestamp(shared, &rules, sent_at)?;
     check_certificates(shared, params)?;
+    if rules.forbidden_methods.iter().any(|name| name == method.name()) {
+        return Err(Node::no_permission());
+    }
+    if !shared.meter.admits(method, shared.store.now(), rules.calls_per_second) {
+        return Err(Node::rate_limited());
+    }
     let notify_url = params.text("notify_url");
     if notify_url.as_ref().is_some_and(|url| !is_web_url(url)) {
         return Err(invalid("isv.invalid-parameter", "notify_url is no http or https URL"));
@@ -63,6 +74,15 @@ pub(super) fn admit(shared: &Shared, params: &Params) -> Result<Call, Node> {
     let biz_content = params.text("biz_content").unwrap_or_default();
     let fields = Fields::parse("biz_content", biz_content.as_bytes());
     Ok(Call { method, notify_url, fields })
+}
+
+fn check_timestamp(shared: &Shared, rules: &Rules, sent_at: DateTime<Utc>) -> Result<(), Node> {
+    let Some(window) = rules.timestamp_window_ms else { return Ok(()) };
+    let off = (shared.store.now() - sent_at).abs();
+    if off > TimeDelta::milliseconds(window.into()) {
+        return Err(invalid("isv.invalid-timestamp", "时间戳参数超出允许范围"));
+    }
+    Ok(())
 }
 
 /// In certificate mode a call names its own certificate and the roots that it trusts.

@@ -1,16 +1,20 @@
 //! The envelope around a node, its signature, and what faults make of both.
 
+use std::convert::Infallible;
 use std::io;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use chrono::TimeDelta;
 use encoding_rs::{Encoding, GBK, UTF_8};
 use serde_json::json;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
-use super::Method;
 use super::node::Node;
+use super::{DEFAULT_SLOWNESS, Method};
 use crate::faults::{Hits, Kind};
 use crate::params::Params;
 use crate::server::Shared;
@@ -59,6 +63,11 @@ pub(super) fn sealed(
         Some(Kind::Reset) => return reset(),
         Some(Kind::Truncated) => body.truncate(body.len() / 2),
         Some(Kind::Unsigned) => body = envelope(&name, &sent, cert_sn, None),
+        Some(Kind::SignedErrorResponse) => {
+            let node = encode(&text(&Node::unknown()), charset);
+            let sign = shared.signer.sign(&node);
+            body = envelope("error_response", &node, cert_sn, Some(&sign));
+        }
         Some(Kind::ErrorResponse) => {
             let node = encode(&text(&Node::unknown()), charset);
             body = envelope("error_response", &node, None, None);
@@ -69,7 +78,28 @@ pub(super) fn sealed(
         }
         _ => {}
     }
-    respond(shared, charset, body)
+    match hits.delay(Kind::SlowBody, DEFAULT_SLOWNESS) {
+        Some(delay) => respond(shared, charset, slowly(body, delay, hits.clone())),
+        None => respond(shared, charset, body),
+    }
+}
+
+/// The first half at once, the other one when the time is over or the faults are cleared.
+fn slowly(mut body: Vec<u8>, delay: TimeDelta, hits: Hits) -> Body {
+    let end = body.split_off(body.len() / 2);
+    let (halves, arriving) = mpsc::channel::<Result<Vec<u8>, Infallible>>(2);
+    tokio::spawn(async move {
+        let started = halves.send(Ok(body)).await;
+        let pause = tokio::time::timeout(delay.to_std().unwrap_or_default(), hits.cleared());
+        tokio::select! {
+            _ = pause => {}
+            () = halves.closed() => {}
+        }
+        if started.and(halves.send(Ok(end)).await).is_err() {
+            tracing::debug!("the caller of a slow answer has left");
+        }
+    });
+    Body::from_stream(ReceiverStream::new(arriving))
 }
 
 /// The signed answer to a call that wasn't admitted.
@@ -98,6 +128,13 @@ pub(super) fn bad_gateway() -> Response {
     (StatusCode::BAD_GATEWAY, content_type, page).into_response()
 }
 
+/// Some proxy's page when nobody behind it answers.
+pub(super) fn overloaded() -> Response {
+    let page = "<html><head><title>503 Service Unavailable</title></head><body>Tengine</body>";
+    let content_type = [(CONTENT_TYPE, "text/html")];
+    (StatusCode::SERVICE_UNAVAILABLE, content_type, page).into_response()
+}
+
 /// The simulator can't keep promises any more.
 pub(super) fn unavailable() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "the simulator's journal can't be written").into_response()
@@ -113,6 +150,8 @@ fn spoil(node: Node, hits: &Hits) -> Node {
     let mut node = match hits.outcome() {
         Some(Kind::UnknownAfter) => Node::unknown(),
         Some(Kind::SystemErrorAfter) => Node::sub_code("ACQ.SYSTEM_ERROR"),
+        Some(Kind::AqcSystemErrorAfter) => Node::sub_code("AQC.SYSTEM_ERROR"),
+        Some(Kind::AopSystemErrorAfter) => Node::aop_system_error(),
         _ => node,
     };
     if hits.has(Kind::FundChangeAbsent) {
@@ -125,6 +164,16 @@ fn spoil(node: Node, hits: &Hits) -> Node {
         let odd = json!({"list": [1, {"text": "a \"quoted\" } { \\ /"}], "nothing": null});
         node = node.with("a_future_field", odd);
     }
+    if hits.has(Kind::BracesInStrings) {
+        node = node.with("store_name", r#"}{"sign":"\"},{"]["#);
+    }
+    if hits.has(Kind::BuyerOpenId) {
+        node.rename("buyer_user_id", "buyer_open_id");
+    }
+    if hits.has(Kind::GbkSubMsg) {
+        node.retain(|name| name != "sub_msg");
+        node = node.with("sub_msg", "系统繁忙");
+    }
     if hits.has(Kind::Gbk) {
         node = node.with("store_name", "模拟门店");
     }
@@ -132,9 +181,13 @@ fn spoil(node: Node, hits: &Hits) -> Node {
 }
 
 /// The node as it is sent and as it is signed. They differ for `escaped_slashes`: old gateways
-/// escaped slashes after they had signed.
+/// escaped slashes after they had signed. With `gbk_sub_msg` the charset of the call is ignored.
 fn texts(node: &Node, charset: &'static Encoding, hits: &Hits) -> (Vec<u8>, Vec<u8>) {
-    let signed = text(node);
+    let charset = if hits.has(Kind::GbkSubMsg) { GBK } else { charset };
+    let mut signed = text(node);
+    if hits.has(Kind::SignedEscapedSlashes) {
+        signed = signed.replace('/', "\\/");
+    }
     let sent =
         if hits.has(Kind::EscapedSlashes) { signed.replace('/', "\\/") } else { signed.clone() };
     (encode(&sent, charset), encode(&signed, charset))
@@ -177,7 +230,7 @@ fn envelope(name: &str, node: &[u8], cert_sn: Option<&str>, sign: Option<&str>) 
     [start.as_bytes(), node, cert_sn.as_bytes(), sign.as_bytes(), b"}"].concat()
 }
 
-fn respond(shared: &Shared, charset: &'static Encoding, body: Vec<u8>) -> Response {
+fn respond(shared: &Shared, charset: &'static Encoding, body: impl Into<Body>) -> Response {
     let content_type = format!("text/html;charset={}", charset.name().to_ascii_lowercase());
-    ([(CONTENT_TYPE, content_type), (TRACE_ID, shared.trace_id())], body).into_response()
+    ([(CONTENT_TYPE, content_type), (TRACE_ID, shared.trace_id())], body.into()).into_response()
 }

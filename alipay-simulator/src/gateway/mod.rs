@@ -3,7 +3,9 @@
 mod admission;
 mod answer;
 mod bill;
+mod meter;
 mod node;
+mod notify_verify;
 mod precreate;
 mod refund;
 mod trade_calls;
@@ -18,6 +20,7 @@ use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::books::Books;
+use crate::buyer;
 use crate::faults::{Hits, Kind};
 use crate::fields::{FieldError, Fields};
 use crate::params::Params;
@@ -25,6 +28,8 @@ use crate::server::Shared;
 use crate::trade::SubCode;
 use admission::Call;
 use node::Node;
+
+pub(crate) use meter::Meter;
 
 /// What `slow` waits unless told otherwise.
 const DEFAULT_SLOWNESS: TimeDelta = TimeDelta::seconds(1);
@@ -98,6 +103,9 @@ pub(crate) async fn handle(
 ) -> Response {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let body = if http_method == HttpMethod::GET { &[] } else { body.as_ref() };
+    if let Some(answer) = notify_verify::answer(&shared, uri.query().unwrap_or_default()) {
+        return answer;
+    }
     let params = Params::read(uri.query().unwrap_or_default().as_bytes(), body, content_type);
     let call = match admission::admit(&shared, &params) {
         Ok(call) => call,
@@ -146,6 +154,10 @@ async fn before_effect(hits: &Hits) -> Result<Option<Node>, Response> {
             Err(answer::timed_out())
         }
         Some(Kind::Http502) => Err(answer::bad_gateway()),
+        Some(Kind::Http503) => Err(answer::overloaded()),
+        Some(Kind::InvalidAuthToken) => Ok(Some(Node::invalid_auth_token())),
+        Some(Kind::AqcSystemErrorBefore) => Ok(Some(Node::sub_code("AQC.SYSTEM_ERROR"))),
+        Some(Kind::AopSystemErrorBefore) => Ok(Some(Node::aop_system_error())),
         Some(Kind::UnknownBefore) => Ok(Some(Node::unknown())),
         Some(Kind::SystemErrorBefore) => Ok(Some(Node::sub_code("ACQ.SYSTEM_ERROR"))),
         Some(Kind::BalanceTooLow) => Ok(Some(Node::sub_code("ACQ.SELLER_BALANCE_NOT_ENOUGH"))),
@@ -156,6 +168,33 @@ async fn before_effect(hits: &Hits) -> Result<Option<Node>, Response> {
 }
 
 fn execute(
+    shared: &Shared,
+    books: &mut Books,
+    now: DateTime<Utc>,
+    call: &Call,
+    hits: &Hits,
+) -> Result<Node, Failure> {
+    if hits.has(Kind::PaidBefore) {
+        pay(books, now, call);
+    }
+    let answer = perform(shared, books, now, call, hits);
+    if hits.has(Kind::PaidAfter) {
+        pay(books, now, call);
+    }
+    answer
+}
+
+/// The buyer's confirmation, which was on its way, comes through right beside a call.
+fn pay(books: &mut Books, now: DateTime<Utc>, call: &Call) {
+    let number = call.fields.as_ref().ok().and_then(|fields| number_of(books, fields).ok());
+    if let Some(Some(Err(refused))) =
+        number.map(|number| buyer::force_pay(books, &number, None, now))
+    {
+        tracing::debug!(state = refused.0.name(), "a trade that was paid before stays as it is");
+    }
+}
+
+fn perform(
     shared: &Shared,
     books: &mut Books,
     now: DateTime<Utc>,

@@ -38,10 +38,20 @@ impl Node {
         Self::failure("20000", "Service Currently Unavailable", "isp.unknow-error", "系统繁忙")
     }
 
-    /// The application may not make this call: nothing will change that but a person.
+    /// A failure of the trading system that reached the open platform under another name.
+    pub(super) fn aop_system_error() -> Self {
+        let sub_code = "aop.ACQ.SYSTEM_ERROR";
+        Self::failure("20000", "Service Currently Unavailable", sub_code, "系统异常")
+    }
+
     pub(super) fn no_permission() -> Self {
-        let (msg, sub_code) = ("Insufficient Permissions", "isv.insufficient-isv-permissions");
-        Self::failure("40006", msg, sub_code, "ISV权限不足")
+        let sub_code = "isv.insufficient-isv-permissions";
+        Self::failure("40006", "Insufficient Permissions", sub_code, "ISV权限不足")
+    }
+
+    pub(super) fn invalid_auth_token() -> Self {
+        let sub_code = "aop.invalid-app-auth-token";
+        Self::failure("20001", "Insufficient Token Permissions", sub_code, "无效的应用授权令牌")
     }
 
     pub(super) fn rate_limited() -> Self {
@@ -52,6 +62,13 @@ impl Node {
     pub(super) fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.0.push((name, value.into()));
         self
+    }
+
+    /// Calls a value by another name.
+    pub(super) fn rename(&mut self, from: &str, to: &'static str) {
+        for (name, _) in self.0.iter_mut().filter(|(name, _)| *name == from) {
+            *name = to;
+        }
     }
 
     /// Keeps only what is named.
@@ -72,9 +89,11 @@ impl Serialize for Node {
 
 fn explain(sub_code: &str) -> &'static str {
     match sub_code {
-        "ACQ.SYSTEM_ERROR" => "系统错误",
+        "ACQ.SYSTEM_ERROR" | "AQC.SYSTEM_ERROR" => "系统错误",
         "ACQ.TRADE_NOT_EXIST" => "交易不存在",
-        "ACQ.TRADE_STATUS_ERROR" => "交易状态不合法",
+        "ACQ.TRADE_STATUS_ERROR"
+        | "ACQ.REASON_TRADE_STATUS_INVALID"
+        | "ACQ.REASON_ILLEGAL_STATUS" => "交易状态不合法",
         "ACQ.TRADE_HAS_SUCCESS" => "交易已被支付",
         "ACQ.TRADE_HAS_CLOSE" => "交易已经关闭",
         "ACQ.TRADE_HAS_FINISHED" => "交易已完结",
@@ -86,6 +105,9 @@ fn explain(sub_code: &str) -> &'static str {
         "ACQ.DISCORDANT_REPEAT_REQUEST" => "请求信息不一致",
         "BILL_NOT_EXIST" => "账单不存在",
         "INVAILID_ARGUMENTS" => "入参不合法",
+        "ACQ.REASON_TRADE_BEEN_FREEZEN" => "交易已被冻结",
+        "ACQ.PAYMENT_AUTH_CODE_INVALID" => "支付授权码无效",
+        "ACQ.BUYER_BALANCE_NOT_ENOUGH" => "买家余额不足",
         "ACQ.SELLER_BALANCE_NOT_ENOUGH" => "卖家余额不足",
         _ => "业务处理失败",
     }

@@ -26,14 +26,16 @@ pub(super) fn refund(
     let request = fields.text("out_request_no", 64)?;
     let reason = fields.text("refund_reason", 256)?;
     let number = number_of(books, fields)?;
+    let rules = books.rules().clone();
     let refunded = books.edit(&number, now, |trade| {
-        let refunded = trade.refund(now, request.clone(), amount, reason)?;
+        let refunded = trade.refund(now, request.clone(), amount, reason, &rules)?;
         Ok::<_, Failure>((refunded, trade.clone()))
     });
     let (refunded, trade) = refunded.ok_or("ACQ.TRADE_NOT_EXIST")??;
     let granted = trade.refund_of(request.as_deref().unwrap_or(&trade.out_trade_no));
     if let (Refunded::Moved, Some(granted)) = (refunded, granted) {
         notify::refunded(books, &trade, granted, now);
+        books.take_balance(amount);
     }
     let fund_change = if refunded == Refunded::Moved { "Y" } else { "N" };
     Ok(identified(&trade)

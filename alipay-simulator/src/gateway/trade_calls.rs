@@ -57,7 +57,8 @@ pub(super) fn close(
     fields: &Fields,
 ) -> Result<Node, Failure> {
     let number = number_of(books, fields)?;
-    let closed = books.edit(&number, now, |trade| trade.close(now).map(|()| trade.clone()));
+    let rules = books.rules().clone();
+    let closed = books.edit(&number, now, |trade| trade.close(now, &rules).map(|()| trade.clone()));
     let trade = closed.ok_or("ACQ.TRADE_NOT_EXIST")??;
     notify::closed(books, &trade, call.notify_url.clone(), now);
     Ok(identified(&trade))
@@ -74,14 +75,26 @@ pub(super) fn cancel(
         number => number?,
     };
     let unknown = || Node::success().with("out_trade_no", number.clone());
-    let cancelled = books.edit(&number, now, |trade| Ok((trade.cancel(now)?, trade.clone())));
-    let node = match cancelled.transpose().map_err(Failure::Business)? {
-        Some((Cancelled::Closed, trade)) => identified(&trade).with("action", "close"),
-        Some((Cancelled::Refunded, trade)) => identified(&trade).with("action", "refund"),
-        Some((Cancelled::Nothing, trade)) if trade.progress.trade_no.is_some() => {
-            identified(&trade)
+    let rules = books.rules().clone();
+    let cancelled =
+        books.edit(&number, now, |trade| Ok((trade.cancel(now, &rules)?, trade.clone())));
+    let node = match cancelled.transpose() {
+        Err("ACQ.SELLER_BALANCE_NOT_ENOUGH") => {
+            return Ok(Node::sub_code("ACQ.SELLER_BALANCE_NOT_ENOUGH").with("retry_flag", "Y"));
         }
-        Some((Cancelled::Nothing, _)) | None => unknown(),
+        Err(sub_code) => return Err(sub_code.into()),
+        Ok(Some((Cancelled::Closed, trade))) => identified(&trade).with("action", "close"),
+        Ok(Some((Cancelled::Refunded, trade))) => {
+            books.take_balance(trade.total());
+            identified(&trade).with("action", "refund")
+        }
+        Ok(Some((Cancelled::Nothing, trade))) if trade.progress.trade_no.is_some() => {
+            match rules.cancel_action_of_closed {
+                Some(action) => identified(&trade).with("action", action.name()),
+                None => identified(&trade),
+            }
+        }
+        Ok(Some((Cancelled::Nothing, _)) | None) => unknown(),
     };
     Ok(node.with("retry_flag", "N"))
 }

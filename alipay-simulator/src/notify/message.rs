@@ -56,8 +56,13 @@ impl Message {
         }
         let is_other = hits.has(Kind::OtherKey);
         let signer = if is_other { &shared.other_signer } else { &shared.signer };
-        append(&mut form, "sign", signer.sign(&sign_text).as_bytes());
-        append(&mut form, "sign_type", b"RSA2");
+        let (sign, sign_type) = if hits.has(Kind::Sha1Signature) {
+            (signer.sign_sha1(&sign_text), "RSA")
+        } else {
+            (signer.sign(&sign_text), "RSA2")
+        };
+        append(&mut form, "sign", sign.as_bytes());
+        append(&mut form, "sign_type", sign_type.as_bytes());
         if hits.has(Kind::UnsignedCertSn) {
             let names = shared.serial_numbers.as_ref();
             let cert_sn = names.map(|names| if is_other { &names.other } else { &names.gateway });
@@ -78,6 +83,14 @@ fn twist(fields: &mut BTreeMap<&str, String>, hits: &Hits) {
     }
     if hits.has(Kind::WrongSellerId) {
         fields.insert("seller_id", "2088999999999999".to_owned());
+    }
+    if hits.has(Kind::OldNotifyTime) {
+        fields.insert("notify_time", "2015-01-02 03:04:05".to_owned());
+    }
+    if hits.has(Kind::BuyerOpenId)
+        && let Some(buyer) = fields.remove("buyer_id")
+    {
+        fields.insert("buyer_open_id", buyer);
     }
     if hits.has(Kind::ExtraFields) {
         fields.insert("a_future_field", "a+b&c=/ 100% {\"新\":\"}\"}".to_owned());

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::books::Books;
 use crate::clock::wire_time;
 use crate::faults::Kind;
-use crate::trade::{Payment, Refund, Trade};
+use crate::trade::{Payment, Refund, State, Trade};
 
 pub(crate) use worker::run;
 
@@ -62,6 +62,11 @@ impl Notification {
         field.map(|(_, value)| value.as_str())
     }
 
+    /// Whether the merchant has answered `success`.
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.problem.is_none())
+    }
+
     /// Notes how a delivery went and plans the next one.
     fn record(&mut self, attempts: Vec<Attempt>) {
         let Some(first) = attempts.first() else { return };
@@ -80,14 +85,40 @@ pub(crate) fn paid(books: &mut Books, trade: &Trade, now: DateTime<Utc>) {
     tell(books, trade, url, "payByAccountAction", Vec::new(), now);
 }
 
+/// The buyer has scanned: told only under a rule.
+pub(crate) fn scanned(books: &mut Books, trade: &Trade, now: DateTime<Utc>) {
+    if books.rules().notify_scan {
+        tell(books, trade, trade.notify_url.clone(), "", Vec::new(), now);
+    }
+}
+
+/// Time has closed or finished a trade: told only under rules.
+pub(crate) fn ended_by_time(books: &mut Books, trade: &Trade, now: DateTime<Utc>) {
+    let rules = books.rules();
+    let (is_told, action) = match trade.progress.state {
+        State::TradeClosed => (rules.notify_timeout, "closeTradeAction"),
+        State::TradeFinished => (rules.notify_finished, "finishFPAction"),
+        State::NotScanned | State::WaitBuyerPay | State::TradeSuccess => (false, ""),
+    };
+    if is_told {
+        tell(books, trade, trade.notify_url.clone(), action, Vec::new(), now);
+    }
+}
+
 /// The merchant has closed an unpaid trade, and may have named a URL for this.
 pub(crate) fn closed(books: &mut Books, trade: &Trade, url: Option<String>, now: DateTime<Utc>) {
+    if !books.rules().notify_close {
+        return;
+    }
     let url = url.or_else(|| trade.notify_url.clone());
     tell(books, trade, url, "closeTradeAction", Vec::new(), now);
 }
 
 /// Money went back. The notification looks like the one of the payment, with marks of the refund.
 pub(crate) fn refunded(books: &mut Books, trade: &Trade, refund: &Refund, now: DateTime<Utc>) {
+    if trade.progress.state == State::TradeClosed && !books.rules().notify_full_refund {
+        return;
+    }
     let marks = vec![
         ("out_biz_no", refund.out_request_no.clone()),
         ("refund_fee", trade.progress.refunded().to_string()),

@@ -28,7 +28,7 @@ pub(crate) async fn run(shared: Arc<Shared>, client: reqwest::Client, stop: Canc
     loop {
         let free = MOST_AT_ONCE - deliveries.len();
         let Ok((agenda, now)) =
-            shared.store.visit(|books, now| (books.agenda(&busy, free), now)).await
+            shared.store.visit(|books, now| (look(books, &busy, free, now), now)).await
         else {
             return;
         };
@@ -52,6 +52,20 @@ pub(crate) async fn run(shared: Arc<Shared>, client: reqwest::Client, stop: Canc
             },
         }
     }
+}
+
+/// What is to be sent. Under some rules trades that time ends are told of, and time passes only
+/// for those that somebody looks at.
+fn look(
+    books: &mut Books,
+    busy: &HashSet<String>,
+    most: usize,
+    now: DateTime<Utc>,
+) -> Vec<(DateTime<Utc>, Notification)> {
+    if books.rules().notify_timeout || books.rules().notify_finished {
+        books.all_trades(now);
+    }
+    books.agenda(busy, most)
 }
 
 /// Makes one delivery of the schedule and returns the trade it was about.
@@ -141,9 +155,12 @@ fn dropped(at: DateTime<Utc>) -> Attempt {
 
 async fn post(shared: &Shared, client: &reqwest::Client, url: &str, message: &Message) -> Attempt {
     let at = shared.store.now();
+    let any_case = shared.store.peek(|books| books.rules().success_in_any_case);
+    let is_success =
+        |body: &[u8]| body == b"success" || (any_case && body.eq_ignore_ascii_case(b"success"));
     let exchange = exchange(client, url, message);
     let (answered, problem) = match tokio::time::timeout(ANSWER_TIMEOUT, exchange).await {
-        Ok(Ok((200, body))) if body == b"success" => (Some(body), None),
+        Ok(Ok((200, body))) if is_success(&body) => (Some(body), None),
         Ok(Ok((200, body))) => (Some(body), Some("the answer isn't success".to_owned())),
         Ok(Ok((status, body))) => (Some(body), Some(format!("the status is {status}"))),
         Ok(Err(error)) => (None, Some(error.without_url().to_string())),

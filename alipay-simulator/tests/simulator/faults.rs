@@ -24,7 +24,10 @@ async fn faults_before_the_effect_leave_the_trade_alone() {
         ("system_error_before", "40004", "ACQ.SYSTEM_ERROR"),
         ("rate_limited", "40005", "isv.app-call-limited"),
         ("balance_too_low", "40004", "ACQ.SELLER_BALANCE_NOT_ENOUGH"),
+        ("aqc_system_error_before", "40004", "AQC.SYSTEM_ERROR"),
+        ("aop_system_error_before", "20000", "aop.ACQ.SYSTEM_ERROR"),
         ("no_permission", "40006", "isv.insufficient-isv-permissions"),
+        ("invalid_auth_token", "20001", "aop.invalid-app-auth-token"),
     ];
     for (kind, code, sub_code) in cases {
         let (answer, state) = close_under(kind).await;
@@ -32,13 +35,23 @@ async fn faults_before_the_effect_leave_the_trade_alone() {
         assert_eq!((&node["code"], &node["sub_code"]), (&code.into(), &sub_code.into()));
         assert_eq!(state, "WAIT_BUYER_PAY", "{kind}");
     }
-    let (answer, state) = close_under("http_502").await;
-    assert_eq!((answer.unwrap().status, state), (502, "WAIT_BUYER_PAY".into()));
+    for (kind, status) in [("http_502", 502), ("http_503", 503)] {
+        let (answer, state) = close_under(kind).await;
+        let answer = answer.unwrap();
+        assert!(answer.status == status && answer.body.starts_with(b"<html>"), "{kind}");
+        assert_eq!(state, "WAIT_BUYER_PAY", "{kind}");
+    }
 }
 
 #[tokio::test]
 async fn faults_after_the_effect_hide_it_only() {
-    for (kind, code) in [("unknown_after", "20000"), ("system_error_after", "40004")] {
+    for (kind, code) in [
+        ("unknown_after", "20000"),
+        ("system_error_after", "40004"),
+        ("aqc_system_error_after", "40004"),
+        ("aop_system_error_after", "20000"),
+        ("signed_error_response", "20000"),
+    ] {
         let (answer, state) = close_under(kind).await;
         assert_eq!((&answer.unwrap().node()["code"], state), (&code.into(), "TRADE_CLOSED".into()));
     }
@@ -194,4 +207,77 @@ async fn a_slow_answer_ends_with_its_fault() {
         shop.clear_faults().await;
     });
     assert_eq!(node["trade_status"], "TRADE_SUCCESS");
+}
+
+#[tokio::test]
+async fn a_slow_body_ends_with_its_fault() {
+    let shop = Shop::open().await;
+    shop.paid("T1").await;
+    let mut slow = json!({"method": "*", "kind": "slow_body", "delay_ms": 3_600_000});
+    shop.fault(slow.clone()).await;
+    let mut params = shop.params("query", &json!({"out_trade_no": "T1"}));
+    shop.sign(&mut params);
+    let target = format!("/gateway.do?{}", form(&params));
+    let mut answer = shop.http.get(shop.url(&target)).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.chunk().await.unwrap().is_some(), "the head and the first half are there");
+    shop.clear_faults().await;
+    assert!(answer.chunk().await.unwrap().is_some());
+    slow["delay_ms"] = 1.into();
+    shop.fault(slow).await;
+    assert_eq!(shop.query("T1").await["trade_status"], "TRADE_SUCCESS");
+}
+
+#[tokio::test]
+async fn answers_can_be_written_in_odd_ways() {
+    let shop = Shop::open().await;
+    shop.precreate("T1").await;
+    let fault = |kind: &str| json!({"method": "*", "kind": kind, "times": 1});
+    shop.fault(fault("signed_escaped_slashes")).await;
+    let answer = shop.try_call("precreate", order("T1")).await.unwrap();
+    assert!(answer.is_genuine() && find(&answer.body, br"http:\/\/").is_some());
+    shop.control("scan", json!({"out_trade_no": "T1"})).await;
+    shop.fault(fault("braces_in_strings")).await;
+    assert_eq!(shop.query("T1").await["store_name"], r#"}{"sign":"\"},{"]["#);
+    shop.fault(fault("buyer_open_id")).await;
+    let node = shop.query("T1").await;
+    assert!(node["buyer_user_id"].is_null() && node["buyer_open_id"].is_string());
+    shop.fault(fault("gbk_sub_msg")).await;
+    shop.fault(fault("unknown_before")).await;
+    let answer = shop.try_call("query", json!({"out_trade_no": "T1"})).await.unwrap();
+    assert!(answer.is_genuine() && std::str::from_utf8(&answer.body).is_err());
+}
+
+#[tokio::test]
+async fn the_buyer_can_pay_right_before_and_right_after_a_call() {
+    let shop = Shop::open().await;
+    let fault = |method: &str, kind: &str| json!({"method": format!("alipay.trade.{method}"), "kind": kind, "times": 1});
+    let number = |number: &str| json!({"out_trade_no": number});
+    shop.precreate("T1").await;
+    shop.fault(fault("close", "paid_before")).await;
+    assert_eq!(shop.call("close", number("T1")).await["sub_code"], "ACQ.TRADE_STATUS_ERROR");
+    assert_eq!(shop.query("T1").await["trade_status"], "TRADE_SUCCESS");
+    shop.precreate("T2").await;
+    shop.fault(fault("query", "paid_after")).await;
+    assert_eq!(shop.query("T2").await["sub_code"], "ACQ.TRADE_NOT_EXIST");
+    assert_eq!(shop.call("cancel", number("T2")).await["action"], "refund");
+    shop.precreate("T3").await;
+    shop.control("scan", number("T3")).await;
+    shop.fault(fault("close", "paid_after")).await;
+    assert_eq!(shop.call("close", number("T3")).await["code"], "10000");
+    assert_eq!(shop.query("T3").await["trade_status"], "TRADE_SUCCESS");
+}
+
+#[tokio::test]
+async fn a_fault_can_let_some_calls_pass() {
+    let shop = Shop::open().await;
+    shop.paid("T1").await;
+    let third = json!({"method": "alipay.trade.query", "kind": "unknown_before", "skip": 2,
+        "times": 1});
+    shop.fault(third).await;
+    let mut codes = Vec::new();
+    for _ in 0..4 {
+        codes.push(shop.query("T1").await["code"].clone());
+    }
+    assert_eq!(codes, ["10000", "10000", "20000", "10000"]);
 }

@@ -11,5 +11,6 @@ mod faults;
 mod gateway;
 mod merchant;
 mod notifications;
+mod rules;
 mod vectors;
 mod webhook;

@@ -163,6 +163,8 @@ async fn notifications_can_lie_in_many_ways() {
         ("bad_signature", "total_amount", "88.88", false),
         ("gbk", "subject", "茶 <b>&tea</b>", true),
         ("extra_fields", "a_future_field", "a+b&c=/ 100% {\"新\":\"}\"}", true),
+        ("old_notify_time", "notify_time", "2015-01-02 03:04:05", true),
+        ("buyer_open_id", "buyer_open_id", "2088102000000001", true),
         ("unsigned_cert_sn", "alipay_cert_sn", "7513daaaa48aa3ba2e4018d84402479c", false),
     ];
     for (index, (kind, name, value, genuine)) in cases.into_iter().enumerate() {
@@ -188,4 +190,15 @@ async fn one_silent_merchant_does_not_hold_up_the_others() {
     shop.paid("T1").await;
     arrived(&webhook, 1).await;
     assert_eq!(webhook.form(0)["out_trade_no"], "T1");
+}
+
+#[tokio::test]
+async fn a_notification_can_be_signed_the_old_way() {
+    let (shop, webhook) = open().await;
+    shop.fault(json!({"method": "notify", "kind": "sha1_signature", "times": 1})).await;
+    shop.paid("T1").await;
+    arrived(&webhook, 1).await;
+    let form = webhook.form(0);
+    assert_eq!((&*form["sign_type"], form["sign"].len()), ("RSA", 344));
+    assert_eq!(form["out_trade_no"], "T1");
 }
