@@ -40,12 +40,12 @@ pub(crate) fn pay(
     amount: Option<Fen>,
     now: DateTime<Utc>,
 ) -> Option<Result<Trade, Refused>> {
-    let trade_no = books.new_trade_no(now);
+    if let Err(refused) = scan(books, number, now)? {
+        return Some(Err(refused));
+    }
     let rules = books.rules().clone();
     let paid = books.edit(number, now, |trade| {
-        trade.scan(now, trade_no)?;
-        trade.pay(now, amount.unwrap_or(trade.total), &rules)?;
-        Ok(trade.clone())
+        trade.pay(now, amount.unwrap_or(trade.total), &rules).map(|()| trade.clone())
     });
     tell(books, paid, now)
 }
