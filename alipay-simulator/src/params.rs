@@ -15,8 +15,8 @@ pub(crate) struct Params {
 }
 
 impl Params {
-    /// Merges query and urlencoded or multipart body; the query wins. The charset is the one of the query, else
-    /// of the content type, else of the body.
+    /// Merges query and urlencoded or multipart body; the query wins. The charset is the one of the
+    /// query, else of the content type, else of the body.
     pub(crate) fn read(query: &[u8], body: &[u8], content_type: Option<&str>) -> Self {
         let named = |pairs: &[(Vec<u8>, Vec<u8>)]| {
             let charset = pairs.iter().find(|(name, _)| name == b"charset");

@@ -158,7 +158,8 @@ impl Trade {
         }
     }
 
-    /// Closes what has timed out and finishes what can't be refunded any more. Tells whether it did.
+    /// Closes what has timed out, finishes what can't be refunded any more, and tells whether it
+    /// did.
     pub(crate) fn tick(&mut self, now: DateTime<Utc>, refund_window: Duration) -> bool {
         let before = self.progress.state;
         if self.progress.state == State::WaitBuyerPay && now >= self.times_out_at {

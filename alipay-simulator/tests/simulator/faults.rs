@@ -251,7 +251,10 @@ async fn answers_can_be_written_in_odd_ways() {
 #[tokio::test]
 async fn the_buyer_can_pay_right_before_and_right_after_a_call() {
     let shop = Shop::open().await;
-    let fault = |method: &str, kind: &str| json!({"method": format!("alipay.trade.{method}"), "kind": kind, "times": 1});
+    let fault = |method: &str, kind: &str| {
+        let method = format!("alipay.trade.{method}");
+        json!({"method": method, "kind": kind, "times": 1})
+    };
     let number = |number: &str| json!({"out_trade_no": number});
     shop.precreate("T1").await;
     shop.fault(fault("close", "paid_before")).await;

@@ -96,9 +96,8 @@ async fn a_multipart_body_is_as_good_as_a_form() {
     let mut params = shop.params("query", &number("T1"));
     shop.sign(&mut params);
     let biz_content = params.remove("biz_content").unwrap();
-    let body = format!(
-        "--b\r\nContent-Disposition: form-data; name=\"biz_content\"\r\n\r\n{biz_content}\r\n--b--\r\n"
-    );
+    let head = "Content-Disposition: form-data; name=\"biz_content\"";
+    let body = format!("--b\r\n{head}\r\n\r\n{biz_content}\r\n--b--\r\n");
     let post = shop.http.post(shop.url(&format!("/gateway.do?{}", form(&params))));
     let post = post.header("content-type", "multipart/form-data; boundary=b").body(body);
     let answer = crate::merchant::receive(post.send().await.unwrap()).await.unwrap();
