@@ -6,7 +6,7 @@ use checkback::domain::gateway::PaidTrade;
 use checkback::domain::ids::DeploymentId;
 use checkback::domain::order::OrderStatus;
 use checkback::domain::payment::PaymentStatus;
-use checkback::store::audit::{self, invariants, violations};
+use checkback::store::audit::{self, AlarmAges, invariants, violations};
 use checkback::store::history::Entry;
 use checkback::store::idempotency::UsedKey;
 use checkback::store::notifications::Notification;
@@ -27,10 +27,11 @@ on_each_database!(
     a_check_count_at_the_maximum_without_an_alarm_is_found,
     cancels_are_listed_page_by_page_with_their_evidence,
     what_came_late_is_listed,
+    an_unsent_refund_and_what_has_no_alarm_are_late,
 );
 
 /// What someone else breaks, the invariant that is violated, and the id that is found.
-const BREAKS: [(&str, &str, &str); 13] = [
+const BREAKS: [(&str, &str, &str); 18] = [
     ("delete from alarms", "every payment that is not applied is refunded", "LATE"),
     ("delete from pending_payments where kind = 'attempt'", "every attempt that money", "OPEN"),
     ("delete from pending_payments where kind = 'order'", "every order that awaits payment", "C"),
@@ -70,6 +71,35 @@ const BREAKS: [(&str, &str, &str); 13] = [
         "update orders set version = version + 1 where id = 'C'",
         "an order's last history row tells its version and status",
         "C",
+    ),
+    (
+        "update notifications set effect = 'orphan', out_trade_no = 'CBX'",
+        "a notification that no attempt explains",
+        "CBX",
+    ),
+    (
+        "update payments set paid_fen = 1000, refunded_fen = 100 where out_trade_no = 'PAID'",
+        "what an order's payments brought and did not give back",
+        "A",
+    ),
+    (
+        "update payments set status = 'waiting', applied_order_id = null \
+         where out_trade_no = 'LATE'",
+        "a payment that came has a state",
+        "LATE",
+    ),
+    (
+        "insert into refunds (out_request_no, order_id, out_trade_no, request_no, request_hash, \
+         cause, status, amount_fen, reason, items, requested_by, tries, leased_until_ms, \
+         ended_at_ms, created_at_ms, updated_at_ms) values ('R1', 'A', 'PAID', 'r1', '', \
+         'requested', 'succeeded', 100, '', '[]', 'shop', 0, 0, 1, 1, 1)",
+        "a refund that moved money through the gateway was sent",
+        "R1",
+    ),
+    (
+        "update outbox set published = 1 where order_id = 'A'",
+        "each refund of an order's payment took effect once",
+        "A",
     ),
     ("delete from outbox where order_id = 'A'", "an order that ended has its event", "A"),
     ("delete from barriers where order_id = 'A'", "an order is in the table of barriers", "A"),
@@ -228,4 +258,45 @@ async fn what_came_late_is_listed(db: &Database) {
     assert_eq!(late, ["LATE", "PAID"]);
     let late = audit::late_applications(&db.store, 15_000).await.expect("listed");
     assert_eq!(late, Vec::<String>::new());
+}
+
+async fn an_unsent_refund_and_what_has_no_alarm_are_late(db: &Database) {
+    live(db).await.expect("written");
+    let asked_ms = at(70).timestamp_millis();
+    db.run(&format!(
+        "insert into refunds (out_request_no, order_id, out_trade_no, request_no, request_hash, \
+         cause, status, amount_fen, reason, items, requested_by, tries, next_try_at_ms, \
+         leased_until_ms, created_at_ms, updated_at_ms) values ('R1', 'A', 'PAID', 'r1', '', \
+         'requested', 'requested', 100, '', '[]', 'shop', 0, {asked_ms}, 0, {asked_ms}, 1)"
+    ))
+    .await
+    .expect("a refund");
+    for (now, late) in [(130, vec![]), (131, vec!["R1"])] {
+        let now_ms = at(now).timestamp_millis();
+        let found = audit::late_refunds(&db.store, 60_000, now_ms).await.expect("listed");
+        assert_eq!(found, late, "{now}");
+    }
+    let ages = |second: i64| {
+        let ms = at(second).timestamp_millis();
+        AlarmAges {
+            orders_before_ms: ms,
+            attempts_before_ms: ms,
+            refunds_before_ms: ms,
+            events_before_ms: ms,
+        }
+    };
+    let silent = async |second| {
+        let mut found = audit::silent(&db.store, &ages(second)).await.expect("listed");
+        found.sort();
+        found
+    };
+    assert_eq!(silent(59).await, Vec::<String>::new());
+    assert_eq!(silent(60).await, ["C"]);
+    assert_eq!(silent(69).await, ["A-2", "B-2", "C"], "unpublished events, too");
+    assert_eq!(silent(7_200).await, ["A-2", "B-2", "C", "OPEN", "R1"]);
+    let mut tx = db.store.begin().await.expect("a transaction");
+    let alarm = Alarm::new(AlarmKind::RefundOverdue, "R1", "");
+    alarms::raise(&mut tx, &alarm, "a9", at(80)).await.expect("raised");
+    tx.commit().await.expect("committed");
+    assert_eq!(silent(7_200).await, ["A-2", "B-2", "C", "OPEN"]);
 }
