@@ -108,8 +108,7 @@ async fn record(
         if refunds::find_by_request(&app.store, out_trade_no, request_no).await?.is_some() {
             return Ok(Noted::Recorded);
         }
-        let detail = format!("the gateway shows {amount} yuan given back, more than is left of it");
-        return contradict(app, out_trade_no, detail).await;
+        return more_than_left(app, payment, amount).await;
     }
     if let Some((order_id, held)) = &held {
         write_order(app, &mut tx, (order_id, held), &refund, &End::Succeeded, actor, now).await?;
@@ -124,6 +123,26 @@ async fn record(
         app.changes.announce(order_id);
     }
     Ok(Noted::Recorded)
+}
+
+/// A refund of ours that is under way may have to give way to somebody else's: the gateway refuses
+/// it then, and this one is recorded when it is told of again.
+async fn more_than_left(
+    app: &App,
+    payment: &PaymentRecord,
+    amount: Fen,
+) -> Result<Noted, StoreError> {
+    let out_trade_no = &payment.attempt.out_trade_no;
+    if payment.attempt.refunding.is_zero() {
+        let detail = format!("the gateway shows {amount} yuan given back, more than is left of it");
+        return contradict(app, out_trade_no, detail).await;
+    }
+    let detail = format!("{amount} yuan went back, not by a refund of ours, which is under way");
+    let subject = out_trade_no.as_str();
+    raise_alarm(app, &Alarm::new(AlarmKind::ReturnedElsewhere, subject, detail)).await?;
+    refund_steps::hasten(&app.store, out_trade_no, app.now()).await?;
+    app.refund_bell.notify_one();
+    Ok(Noted::Unknown)
 }
 
 fn as_refund(new: &NewRefund<'_>) -> Refund {

@@ -10,7 +10,7 @@ use crate::domain::refund::RefundCause;
 use crate::store::history::Entry;
 use crate::store::payments::PaymentRecord;
 use crate::store::refunds::RefundRecord;
-use crate::store::{StoreError, history, payments, refund_sums, refunds};
+use crate::store::{StoreError, history, payments, quarantine, refund_sums, refunds};
 
 use super::open_refund::{NewRefund, Opened, open_refund, whole_payment_no};
 
@@ -91,6 +91,11 @@ pub async fn refund_payment(
         Some(id) => refund_sums::hold_order(&mut tx, id, now).await?.map(|held| (id, held)),
         None => None,
     };
+    if !quarantine::hold(&mut tx, no, payment.attempt.status, now).await? {
+        tx.rollback().await?;
+        let status = payments::find(&app.store, no).await?.map(|found| found.attempt.status);
+        return Err(status.map_or(QuarantineError::NoSuchPayment, QuarantineError::NotQuarantined));
+    }
     let Opened::Opened(record) = open_refund(app, &mut tx, &new, now).await? else {
         tx.rollback().await?;
         return Err(QuarantineError::OnItsWay);

@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt};
 use crate::app::App;
 use crate::domain::gateway::UnknownReason;
 use crate::domain::ids::OutRequestNo;
-use crate::domain::refund::{RefundFound, RefundOrder, RefundOutcome, judge};
+use crate::domain::refund::{RefundFound, RefundOrder, RefundOutcome, RefundStatus, judge};
 use crate::store::payments::PaymentRecord;
 use crate::store::pending::Lease;
 use crate::store::refunds::RefundRecord;
@@ -69,13 +69,25 @@ async fn send_refund(app: &App, no: &OutRequestNo) -> Result<(), StoreError> {
         let pause = crate::app::to_chrono(spacing).max(TURN_PAUSE_MIN);
         return refund_steps::put_off(&app.store, no, app.now() + pause).await;
     }
-    if !refund_steps::mark_sending(&app.store, no, app.now()).await? {
+    let begun_at = app.now();
+    if !refund_steps::mark_sending(&app.store, no, begun_at).await? {
         return Ok(());
     }
-    let (sent, found) = exchange(app, &record, &payment, app.now()).await;
+    let record = with_doubt(record, begun_at);
+    let (sent, found) = exchange(app, &record, &payment, begun_at).await;
     let step = judge(&record.refund, &sent, found.as_ref(), app.now());
+    let waits = matches!(sent, RefundOutcome::NotNow(_));
     let account = payment.attempt.account.app_id.as_str();
-    write::write(app, (&record, account), &step, matches!(sent, RefundOutcome::NotNow(_))).await
+    write::write(app, (&record, account), &step, waits, begun_at).await
+}
+
+/// An exchange that left no answer was cut off by a crash or a time limit: the gateway may have
+/// taken it.
+fn with_doubt(mut record: RefundRecord, now: DateTime<Utc>) -> RefundRecord {
+    if record.refund.status == RefundStatus::Sending && record.last_answer.is_none() {
+        record.refund.doubt_since = Some(now);
+    }
+    record
 }
 
 /// Asks for the refund; unless that moved the money, or was certainly not done, looks under its

@@ -107,6 +107,20 @@ pub async fn insert_attempt(
     insert(tx, out_trade_no.as_str(), "attempt", order_id, next_query_at, now).await
 }
 
+/// Has an attempt that brings no more money looked at once more, at once.
+///
+/// # Errors
+/// If the database fails.
+pub async fn look_again(
+    tx: &mut WriteTx<'_>,
+    order_id: &OrderId,
+    out_trade_no: &OutTradeNo,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    remove(tx, out_trade_no.as_str()).await?;
+    insert(tx, out_trade_no.as_str(), "closed", order_id, now, now).await
+}
+
 async fn insert(
     tx: &mut WriteTx<'_>,
     subject: &str,

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{StoreError, WriteTx};
 use crate::domain::ids::{OrderId, OutTradeNo};
 use crate::domain::money::Fen;
+use crate::domain::payment::PaymentStatus;
 
 /// Applies a payment of a wrong amount. `false`: it waits no more, or money of it is on its way.
 ///
@@ -52,6 +53,27 @@ pub async fn pay_order(
     .execute(tx.connection())
     .await?;
     Ok(())
+}
+
+/// Holds a payment that still has this status: nobody decides otherwise until this transaction ends.
+/// `false`: somebody was first.
+///
+/// # Errors
+/// If the database fails.
+pub async fn hold(
+    tx: &mut WriteTx<'_>,
+    no: &OutTradeNo,
+    status: PaymentStatus,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let held =
+        sqlx::query("update payments set updated_at_ms = ? where out_trade_no = ? and status = ?")
+            .bind(now.timestamp_millis())
+            .bind(no.as_str())
+            .bind(status.as_str())
+            .execute(tx.connection())
+            .await?;
+    Ok(held.rows_affected() == 1)
 }
 
 /// Makes an orphan's payment an attempt of an order: what was paid is asked of the gateway anew.

@@ -113,7 +113,8 @@ pub async fn hasten(
     tx.commit().await
 }
 
-/// Notes that the gateway hears this number from now on. `false`: it has ended.
+/// Notes that the gateway hears this number from now on: until an answer is noted it may have taken
+/// the request, also if nobody lives to note one. `false`: it has ended.
 ///
 /// # Errors
 /// If the database fails.
@@ -123,11 +124,14 @@ pub async fn mark_sending(
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     let mut tx = store.begin().await?;
+    // MySQL assigns from left to right: what is read stands before what is written.
     let marked = sqlx::query(
-        "update refunds set status = 'sending', tries = tries + 1, \
-         sent_at_ms = coalesce(sent_at_ms, ?), updated_at_ms = ? \
+        "update refunds set doubt_since_ms = case when status = 'sending' and last_answer is null \
+         then ? else doubt_since_ms end, status = 'sending', last_answer = null, \
+         tries = tries + 1, sent_at_ms = coalesce(sent_at_ms, ?), updated_at_ms = ? \
          where out_request_no = ? and next_try_at_ms is not null",
     )
+    .bind(now.timestamp_millis())
     .bind(now.timestamp_millis())
     .bind(now.timestamp_millis())
     .bind(no.as_str())

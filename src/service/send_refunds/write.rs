@@ -16,7 +16,9 @@ use crate::store::history::Entry;
 use crate::store::refund_steps::Undecided;
 use crate::store::refund_sums::HeldOrder;
 use crate::store::refunds::RefundRecord;
-use crate::store::{StoreError, WriteTx, alarms, history, outbox, refund_steps, refund_sums};
+use crate::store::{
+    StoreError, WriteTx, alarms, history, outbox, pending, refund_steps, refund_sums,
+};
 
 /// Who stands in the history.
 const ACTOR: &str = "refund_sender";
@@ -38,13 +40,17 @@ pub(in crate::service) enum End<'a> {
 }
 
 /// Writes what an exchange by this account means. `waits`: the gateway can't do it now, for want of
-/// money.
+/// money. `begun_at`: the pause before the next try counts from there, so that a gateway that hangs
+/// is not asked less often.
 pub(super) async fn write(
     app: &App,
     (record, account): (&RefundRecord, &str),
     step: &RefundStep,
     waits: bool,
+    begun_at: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    let next_try_at = next_try(record.refund.tries + 1, begun_at);
+    let undecided = |answer, in_doubt| Undecided { answer, in_doubt, next_try_at };
     match step {
         RefundStep::Succeed => end(app, (record, account), End::Succeeded).await,
         RefundStep::Refuse(refusal) => {
@@ -53,11 +59,11 @@ pub(super) async fn write(
         RefundStep::AskAgain { answer, in_doubt } => {
             let detail = format!("the gateway says {answer}: refunds wait until it is topped up");
             let alarm = waits.then(|| Alarm::new(AlarmKind::BalanceTooLow, account, detail));
-            again(app, &record.refund, answer, *in_doubt, alarm).await
+            again(app, &record.refund, &undecided(answer, *in_doubt), alarm).await
         }
         RefundStep::AccountBroken(refusal) => {
             let alarm = Alarm::new(AlarmKind::AccountBroken, account, words(refusal));
-            again(app, &record.refund, refusal.in_short(), false, Some(alarm)).await
+            again(app, &record.refund, &undecided(refusal.in_short(), false), Some(alarm)).await
         }
         RefundStep::Contradiction(amount) => {
             let detail = format!(
@@ -66,7 +72,7 @@ pub(super) async fn write(
             );
             let subject = record.refund.out_trade_no.as_str();
             let alarm = Alarm::new(AlarmKind::GatewayContradiction, subject, detail);
-            again(app, &record.refund, "another amount", true, Some(alarm)).await
+            again(app, &record.refund, &undecided("another amount", true), Some(alarm)).await
         }
     }
 }
@@ -82,19 +88,17 @@ fn words(refusal: &Refusal) -> String {
 async fn again(
     app: &App,
     refund: &Refund,
-    answer: &str,
-    in_doubt: bool,
+    undecided: &Undecided<'_>,
     alarm: Option<Alarm>,
 ) -> Result<(), StoreError> {
     let now = app.now();
-    let next_try_at = next_try(refund.tries + 1, now);
     let mut tx = app.store.begin().await?;
-    let undecided = Undecided { answer, in_doubt, next_try_at };
-    refund_steps::note_undecided(&mut tx, &refund.out_request_no, &undecided, now).await?;
+    refund_steps::note_undecided(&mut tx, &refund.out_request_no, undecided, now).await?;
     if let Some(alarm) = alarm {
         alarms::raise(&mut tx, &alarm, &app.fresh_id(), now).await?;
     }
     tx.commit().await?;
+    let answer = undecided.answer;
     tracing::info!(refund.out_request_no = %refund.out_request_no, answer, "refund undecided");
     Ok(())
 }
@@ -122,6 +126,10 @@ async fn end(
     refund_sums::conclude(&mut tx, &refund.out_trade_no, refund.amount, went_back, now).await?;
     if let Some((order_id, held)) = &held {
         write_order(app, &mut tx, (order_id, held), refund, &end, ACTOR, now).await?;
+        if !went_back {
+            // Somebody else's refund may be the reason, and would be seen on the trade.
+            pending::look_again(&mut tx, order_id, &refund.out_trade_no, now).await?;
+        }
     }
     write_alarms(app, &mut tx, (refund, account), &end, now).await?;
     tx.commit().await?;

@@ -70,6 +70,12 @@ impl Fleet {
         fleet.database.is_some().then_some(fleet)
     }
 
+    /// On MariaDB and whatever broker the tests have; `None` where they have no server.
+    pub(super) async fn on_server(pay_window: &'static str) -> Option<Self> {
+        let fleet = Self::new(pay_window).await;
+        fleet.database.is_some().then_some(fleet)
+    }
+
     /// Writes the configuration of the instance that listens there.
     pub(super) fn configure(&self, http: SocketAddr) -> PathBuf {
         let file = self.dir.path().join(format!("{}.toml", http.port()));
@@ -113,6 +119,8 @@ private_key_file = "{dir}/app.pem"
 alipay_public_key_file = "{dir}/gateway.pem"
 notify_url = "http://{webhook}/v1/alipay/notify"
 code_life = "20s"
+[refund]
+spacing = "200ms"
 "#,
             public = public.unwrap_or_default(),
             namesrv = self.broker.namesrv,

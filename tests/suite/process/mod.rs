@@ -12,6 +12,7 @@ mod keys;
 mod kill;
 mod listeners;
 mod load;
+mod refunds;
 mod serve;
 mod shop;
 mod signals;

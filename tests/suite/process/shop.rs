@@ -114,6 +114,19 @@ impl Shop {
         read(request.json(&json!({})).send().await?).await
     }
 
+    /// Asks for a refund of so much under a number.
+    pub(super) async fn try_refund(
+        &self,
+        order_id: &str,
+        request_no: &str,
+        amount_fen: i64,
+    ) -> reqwest::Result<Answer> {
+        let body =
+            json!({ "request_no": request_no, "amount_fen": amount_fen, "reason": "broken" });
+        let request = self.request(Method::POST, &format!("/v1/orders/{order_id}/refunds"));
+        read(request.json(&body).send().await?).await
+    }
+
     /// An order that exists.
     pub(super) async fn order(&self, order_id: &str) -> Value {
         let answer = self.get(&format!("/v1/orders/{order_id}")).await.expect("an answer");
