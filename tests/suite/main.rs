@@ -11,6 +11,7 @@ mod api;
 mod decision_properties;
 mod decision_table;
 mod docker;
+mod model;
 mod peer_defects;
 mod process;
 mod store_contract;
