@@ -93,7 +93,8 @@ fn two_attempts_and_two_workers_at_once() {
 #[test]
 #[ignore = "takes a minute"]
 fn large_one_attempt_and_two_workers_with_everything_that_can_happen() {
-    check("one attempt, two workers, everything", Bounds { attempts: 1, ..Bounds::ALL });
+    let bounds = Bounds { attempts: 1, slow_refunds: false, ..Bounds::ALL };
+    check("one attempt, two workers, everything", bounds);
 }
 
 #[test]
