@@ -92,7 +92,7 @@ async fn a_cancel_that_gave_the_money_back_ends_an_order_that_awaits_payment() {
     let trade = app.start_payment(&order).await;
     app.fault("alipay.trade.query", "http_502").await;
     app.buyer_pays(&trade).await;
-    let cancelled = app.app().gateway.cancel(&trade, app.app().now()).await;
+    let cancelled = app.app().gateways[0].cancel(&trade, app.app().now()).await;
     assert!(matches!(cancelled, CancelOutcome::Returned(_)), "{cancelled:?}");
     app.clear_faults().await;
     wait_until("payment and return are recorded", async || {
@@ -111,7 +111,7 @@ async fn a_cancel_that_gave_the_money_back_ends_an_order_that_awaits_payment() {
 async fn a_cancel_that_gave_the_money_back_walks_a_refused_refunds_order_back() {
     let app = TestApp::start().await;
     let (order, trade) = app.place_paid("k", 2).await;
-    let cancelled = app.app().gateway.cancel(&trade, app.app().now()).await;
+    let cancelled = app.app().gateways[0].cancel(&trade, app.app().now()).await;
     assert!(matches!(cancelled, CancelOutcome::Returned(_)), "{cancelled:?}");
     // Nothing tells of it; ours is refused, and the reason is looked for.
     app.refund(&order, "r1", Some(50)).await;

@@ -31,7 +31,7 @@ async fn orphan(app: &TestApp, number: &str, fen: i64) {
         subject: "an order of another life",
         time_expire: app.app().now() + chrono::Duration::minutes(5),
     };
-    let code = app.app().gateway.precreate(&trade, app.app().now()).await;
+    let code = app.app().gateways[0].precreate(&trade, app.app().now()).await;
     assert!(matches!(code, PrecreateOutcome::QrCode(_)), "{code:?}");
     app.buyer_pays(number).await;
     let alarm = ("orphan_payment".to_owned(), number.to_owned());

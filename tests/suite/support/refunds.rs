@@ -64,7 +64,7 @@ impl TestApp {
             reason: "",
         };
         let app = self.app();
-        let moved = app.gateway.refund(&refund, app.now()).await;
+        let moved = app.gateways[0].refund(&refund, app.now()).await;
         assert_eq!(moved, RefundOutcome::Moved);
     }
 
