@@ -258,7 +258,7 @@ proptest! {
         let node = serde_json::json!({ "sub_msg": text, "z": "誠" }).to_string();
         let (node, _, lost) = GBK.encode(&node);
         prop_assert!(!lost);
-        let body = [b"{\"m_response\":", &node[..], b",\"sign\":\"QUJD\"}"].concat();
+        let body = [&b"{\"m_response\":"[..], &node[..], b",\"sign\":\"QUJD\"}"].concat();
         let envelope = Envelope::open(&body, "m_response").expect("an answer");
         prop_assert_eq!(envelope.node, &node[..]);
         let read: serde_json::Value = serde_json::from_str(&envelope.text()).expect("JSON");
