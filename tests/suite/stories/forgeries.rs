@@ -54,8 +54,7 @@ async fn counted(app: &TestApp, counter: &str, label: &str) -> (usize, usize) {
     let metrics = answer.text().await.expect("a text");
     let lines: Vec<_> = metrics.lines().filter(|line| line.starts_with(counter)).collect();
     let sum = |lines: &mut dyn Iterator<Item = &&str>| {
-        let last =
-            |line: &&str| line.rsplit(' ').next().and_then(|number| number.parse::<usize>().ok());
+        let last = |line: &&str| line.rsplit(' ').next()?.parse::<usize>().ok();
         lines.filter_map(last).sum::<usize>()
     };
     (sum(&mut lines.iter()), sum(&mut lines.iter().filter(|line| line.contains(label))))
