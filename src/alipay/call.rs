@@ -75,6 +75,11 @@ impl Caller {
         Ok(Self { account, http, permits: Semaphore::new(CALLS_AT_ONCE_MAX), observer })
     }
 
+    /// The connections, for what needs no signature.
+    pub(super) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
     pub(super) fn account(&self) -> &Account {
         &self.account
     }
@@ -132,7 +137,7 @@ impl Caller {
         if response.status() != StatusCode::OK {
             return Err(UnknownReason::HttpStatus { status: response.status().as_u16() });
         }
-        let body = read_body(response).await?;
+        let body = read_up_to(response, BODY_BYTES_MAX).await?;
         let reply = self.open(&body, request.node)?;
         if let Some(trade_no) = &reply.trade_no {
             Span::current().record("trade.no", shorten(trade_no));
@@ -206,10 +211,14 @@ fn http_client(gateway_url: &Url) -> reqwest::Result<reqwest::Client> {
     builder.tls_certs_only([]).build()
 }
 
-async fn read_body(mut response: Response) -> Result<Vec<u8>, UnknownReason> {
+/// Reads a body that isn't larger than so many bytes.
+pub(super) async fn read_up_to(
+    mut response: Response,
+    bytes_max: usize,
+) -> Result<Vec<u8>, UnknownReason> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport)? {
-        if body.len() + chunk.len() > BODY_BYTES_MAX {
+        if body.len() + chunk.len() > bytes_max {
             return Err(UnknownReason::TooLarge);
         }
         body.extend_from_slice(&chunk);
@@ -218,7 +227,7 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, UnknownReason> {
 }
 
 /// Names what broke, without the address: that carries the signature.
-fn transport(error: reqwest::Error) -> UnknownReason {
+pub(super) fn transport(error: reqwest::Error) -> UnknownReason {
     if error.is_timeout() {
         return UnknownReason::Timeout;
     }

@@ -5,6 +5,7 @@
 //! an order is, and it holds no state but its connections. Reading order: this file, `trade` (what
 //! each answer means), `call` (one exchange), [`wire`] (the signed bytes), [`notify`].
 
+pub mod bill;
 mod call;
 pub mod certificates;
 mod code;
@@ -27,6 +28,7 @@ use reqwest::Url;
 use self::call::{Caller, Request};
 use self::keys::{AlipayPublicKey, AppPrivateKey};
 use self::notify::VerifiedNotify;
+use crate::domain::bill::{BillDay, BillOutcome};
 use crate::domain::gateway::{Answer, CancelOutcome, CloseOutcome, PrecreateOutcome};
 use crate::domain::money::Fen;
 use crate::domain::refund::{RefundFound, RefundOrder, RefundOutcome};
@@ -178,6 +180,12 @@ impl Alipay {
         let request = Request::refund_query(out_trade_no, out_request_no);
         let read = |reply| refund::read_refund_query(reply, out_trade_no, out_request_no);
         self.caller.call(request, now, read, RefundFound::code).await
+    }
+
+    /// Fetches and reads the bill of a day. Lines about numbers that don't start with `prefix` are
+    /// only counted. It may take minutes: a download has a budget of its own.
+    pub async fn bill(&self, day: BillDay, prefix: &str, now: DateTime<Utc>) -> BillOutcome {
+        bill::fetch_bill(&self.caller, day, prefix, now).await
     }
 
     /// Whether a notification that was verified, perhaps with the keys of another account, is

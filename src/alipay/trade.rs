@@ -38,6 +38,7 @@ pub(super) struct Reply {
     pub(super) out_request_no: Option<String>,
     pub(super) refund_amount: Option<String>,
     pub(super) refund_status: Option<String>,
+    pub(super) bill_download_url: Option<String>,
     qr_code: Option<String>,
     trade_status: Option<String>,
     total_amount: Option<String>,
@@ -202,17 +203,28 @@ impl Reply {
     /// What the business says about the trade, if it is the one we asked about and if the gateway
     /// let the call through to it.
     pub(super) fn told(&self, asked: &str) -> Result<Told<'_>, UnknownReason> {
+        self.told_if(|class| match self.out_trade_no.as_deref() {
+            Some(number) => number == asked,
+            None => class != CodeClass::Success,
+        })
+    }
+
+    /// What the business says where no trade was asked about.
+    pub(super) fn told_of_no_trade(&self) -> Result<Told<'_>, UnknownReason> {
+        self.told_if(|_| true)
+    }
+
+    fn told_if(
+        &self,
+        is_about_ours: impl Fn(CodeClass) -> bool,
+    ) -> Result<Told<'_>, UnknownReason> {
         let code = self.code.as_deref().ok_or_else(|| lacks("code"))?;
         let sub_code = self.sub_code.as_deref().unwrap_or_default();
         let class = CodeClass::of(code, sub_code);
         let codes = || (shorten(code), self.sub_code.as_deref().map(shorten));
-        let about_ours = match self.out_trade_no.as_deref() {
-            Some(number) => number == asked,
-            None => class != CodeClass::Success,
-        };
         match class {
             CodeClass::Success | CodeClass::Business if self.is_bare_error => Err(self.rejected()),
-            CodeClass::Success | CodeClass::Business if !about_ours => {
+            CodeClass::Success | CodeClass::Business if !is_about_ours(class) => {
                 Err(UnknownReason::OtherTrade)
             }
             CodeClass::Success => Ok(Told::Done(self)),

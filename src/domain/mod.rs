@@ -3,6 +3,7 @@
 
 pub mod alarm;
 pub mod answer_log;
+pub mod bill;
 pub mod broker_clock;
 pub mod decision;
 pub mod event;

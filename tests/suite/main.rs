@@ -8,6 +8,7 @@ mod alipay_hostile;
 mod alipay_socket;
 mod alipay_vectors;
 mod api;
+mod bill_reader;
 mod decision_properties;
 mod decision_table;
 mod docker;
