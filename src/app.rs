@@ -92,6 +92,17 @@ impl App {
         }
     }
 
+    /// Every account that is configured; new attempts are made with the first one.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<AccountRef> {
+        let accounts = self.gateways.iter().map(Gateway::account).map(|ours| AccountRef {
+            gateway_url: ours.gateway_url.to_string(),
+            app_id: ours.app_id.clone(),
+            seller_id: ours.seller_id.clone(),
+        });
+        accounts.collect()
+    }
+
     /// The gateway that an attempt was made with; `None` if that account isn't configured. Its
     /// address may have moved: app and seller make the account.
     #[must_use]

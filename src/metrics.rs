@@ -61,6 +61,10 @@ label!(
     GivenUpLabel { order }
 );
 label!(
+    /// How a bill stands: `pending`, `clean`, `differences`, `missing`.
+    StateLabel { state }
+);
+label!(
     /// A kind of alarm.
     KindLabel { kind }
 );
@@ -124,6 +128,10 @@ pub struct Metrics {
     pub alarms_escalated: Gauge,
     /// Messages to the webhook that wait; set when scraped.
     pub alarm_notices_waiting: Gauge,
+    /// Days of the last month by how their bills stand; set when scraped.
+    pub bill_days: Family<StateLabel, Gauge>,
+    /// Open differences between bills and records; set when scraped.
+    pub bill_differences: Gauge,
     /// Violations that the last audit listed, by invariant; set when scraped.
     pub audit_violations: Family<CheckLabel, Gauge>,
     /// What the last audit found late, by promise; set when scraped.
@@ -173,6 +181,8 @@ impl Metrics {
             alarms_open: Family::default(),
             alarms_escalated: Gauge::default(),
             alarm_notices_waiting: Gauge::default(),
+            bill_days: Family::default(),
+            bill_differences: Gauge::default(),
             audit_violations: Family::default(),
             audit_late: Family::default(),
             audit_last_run: Gauge::default(),
@@ -253,6 +263,10 @@ impl Metrics {
         registry.register("alarms_escalated", "Open alarms past their age limit", escalated);
         let waiting = self.alarm_notices_waiting.clone();
         registry.register("alarm_notices_waiting", "Messages to the webhook that wait", waiting);
+        let days = self.bill_days.clone();
+        registry.register("bill_days", "Days of the last month by how their bills stand", days);
+        let differences = self.bill_differences.clone();
+        registry.register("bill_differences", "Open differences to bills", differences);
         let violations = self.audit_violations.clone();
         registry.register("audit_violations", "Violations of the last audit", violations);
         let late = self.audit_late.clone();

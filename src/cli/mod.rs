@@ -21,6 +21,7 @@ mod data_dir;
 mod demo;
 mod doctor;
 mod logging;
+mod reconcile;
 mod reload;
 mod serve;
 mod signals;
@@ -50,6 +51,8 @@ enum Command {
     Sweep(SweepArgs),
     /// Checks all invariants; exit code 1 on a violation.
     Audit(AuditArgs),
+    /// Compares the gateway's bill of a day with what is recorded; exit code 1 on a difference.
+    Reconcile(ReconcileArgs),
     /// Checks settings, database, broker, topics, keys and gateway.
     Doctor(Target),
 }
@@ -143,6 +146,18 @@ struct AuditArgs {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct ReconcileArgs {
+    #[command(flatten)]
+    target: Target,
+    /// The day of China, such as 2026-01-31.
+    #[arg(long)]
+    date: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 impl Target {
     fn file(&self) -> anyhow::Result<PathBuf> {
         let file = match (&self.config, &self.data_dir) {
@@ -178,7 +193,11 @@ impl Command {
             #[cfg(feature = "broker")]
             Self::Broker(_) => true,
             Self::Serve(_) => true,
-            Self::Migrate(_) | Self::Sweep(_) | Self::Audit(_) | Self::Doctor(_) => false,
+            Self::Migrate(_)
+            | Self::Sweep(_)
+            | Self::Audit(_)
+            | Self::Reconcile(_)
+            | Self::Doctor(_) => false,
         }
     }
 }
@@ -201,6 +220,7 @@ impl Cli {
             Command::Migrate(target) => serve::migrate(&target).await,
             Command::Sweep(args) => sweep::run(&args).await,
             Command::Audit(args) => audit::run(&args).await,
+            Command::Reconcile(args) => reconcile::run(&args).await,
             Command::Doctor(target) => doctor::run(&target).await,
         };
         result.unwrap_or_else(|error| {

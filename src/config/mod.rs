@@ -13,6 +13,7 @@ mod alipay;
 mod exposed;
 mod http;
 mod payment;
+mod reconcile;
 mod rocketmq;
 mod sweep;
 mod timeout;
@@ -22,6 +23,7 @@ pub use alarms::{Alarms, Audit};
 pub use alipay::Alipay;
 pub use http::{ApiKey, Http, Scope};
 pub use payment::{Payment, Refund};
+pub use reconcile::Reconcile;
 pub use rocketmq::{Rocketmq, RocketmqMode};
 pub use sweep::Sweep;
 pub use timeout::{OnClockMismatch, OrderClass, Timeout};
@@ -53,6 +55,9 @@ pub struct Config {
     /// The fallback task.
     #[serde(default)]
     pub sweep: Sweep,
+    /// The comparison with the gateway's bills.
+    #[serde(default)]
+    pub reconcile: Reconcile,
     /// Who is told of alarms.
     #[serde(default)]
     pub alarms: Alarms,
@@ -196,6 +201,7 @@ impl Config {
         self.refund.validate()?;
         self.database.validate()?;
         self.sweep.parse()?;
+        self.reconcile.parse()?;
         self.alarms.validate()?;
         self.audit.validate()?;
         Ok(())

@@ -118,6 +118,10 @@ alarm_kinds! {
     ClockSkew = "clock_skew", Critical, 15;
     /// A row breaks an invariant; the subject is its table and id.
     CorruptRow = "corrupt_row", Critical, 30;
+    /// The gateway's bill and the records differ; the subject is app id and day.
+    BillDifferences = "bill_differences", Critical, 1440;
+    /// The gateway has no bill of a day on which money came; the subject is app id and day.
+    BillMissing = "bill_missing", Warning, 1440;
     /// The audit found a violated invariant; the subject is its number.
     InvariantViolated = "invariant_violated", Critical, 60;
 }

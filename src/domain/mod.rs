@@ -12,6 +12,7 @@ pub mod ids;
 pub mod money;
 pub mod order;
 pub mod payment;
+pub mod reconciliation;
 pub mod refund;
 pub mod stock;
 pub mod timeout_message;

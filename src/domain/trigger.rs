@@ -17,6 +17,8 @@ pub enum Trigger {
     Sweep,
     /// A caller of the HTTP API.
     Http,
+    /// The gateway's daily bill.
+    Reconcile,
 }
 
 impl Trigger {
@@ -30,6 +32,7 @@ impl Trigger {
             Self::Poll => "poll",
             Self::Sweep => "sweep",
             Self::Http => "http",
+            Self::Reconcile => "reconcile",
         }
     }
 
@@ -41,7 +44,7 @@ impl Trigger {
     pub fn writes_cancel(self) -> bool {
         match self {
             Self::CheckBack | Self::Notify => false,
-            Self::CancelConsumer | Self::Poll | Self::Sweep | Self::Http => true,
+            Self::CancelConsumer | Self::Poll | Self::Sweep | Self::Http | Self::Reconcile => true,
         }
     }
 }

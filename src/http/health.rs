@@ -10,10 +10,16 @@ use serde::Serialize;
 
 use super::HttpState;
 use super::error::ApiError;
+use crate::app::App;
 use crate::domain::alarm::AlarmKind;
-use crate::metrics::KindLabel;
+use crate::domain::bill::BillDay;
+use crate::domain::reconciliation::DayState;
+use crate::metrics::{KindLabel, StateLabel};
 use crate::service::audit_turn::last_counts;
-use crate::store::{StoreError, alarm_notices, alarms, outbox, pending};
+use crate::service::reconcile::schedule::DAYS_BACK_MAX;
+use crate::store::{
+    StoreError, alarm_notices, alarms, bill_days, bill_differences, outbox, pending,
+};
 
 /// States in which it is not ready.
 const NO_DATABASE: &str = "no_database";
@@ -115,10 +121,23 @@ async fn refresh(state: &HttpState) -> Result<(), StoreError> {
         app.metrics.alarms_open.get_or_create(&label).set(count);
     }
     app.metrics.alarms_escalated.set(alarms::escalated(&app.store).await?);
+    refresh_bills(app).await?;
     app.metrics.alarm_notices_waiting.set(alarm_notices::undelivered(&app.store).await?);
     if let Some((at_ms, counts)) = last_counts(app).await? {
         app.metrics.audit_last_run.set(at_ms / 1_000);
         app.metrics.audited(counts.violations.iter(), counts.late.iter());
     }
+    Ok(())
+}
+
+async fn refresh_bills(app: &App) -> Result<(), StoreError> {
+    let first = BillDay::of(app.now()).plus_days(-DAYS_BACK_MAX);
+    let days = bill_days::by_state(&app.store, first).await?;
+    for state in DayState::ALL {
+        let count = days.iter().find(|(name, _)| name == state.as_str()).map_or(0, |(_, n)| *n);
+        let label = StateLabel { state: state.as_str().to_owned() };
+        app.metrics.bill_days.get_or_create(&label).set(count);
+    }
+    app.metrics.bill_differences.set(bill_differences::open(&app.store).await?);
     Ok(())
 }

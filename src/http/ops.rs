@@ -14,6 +14,7 @@ use super::HttpState;
 use crate::hash::sha256_hex;
 
 mod alarms;
+mod bills;
 mod cells;
 mod failure;
 mod given_up;
@@ -63,6 +64,8 @@ pub(super) fn router(state: &HttpState) -> Router<HttpState> {
         .route("/ops/alarms/{id}/acknowledge", post(alarms::acknowledge))
         .route("/ops/alarms/{id}/resolve", post(alarms::resolve))
         .route("/ops/payments", get(payments::page))
+        .route("/ops/bills", get(bills::page))
+        .route("/ops/bills/day", get(bills::day))
         .route("/ops/given-up", get(given_up::page))
         .route("/ops/search", get(search::page))
         .route("/ops/orders/{id}", get(order::page))

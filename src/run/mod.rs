@@ -25,7 +25,7 @@ use crate::service::find_changes::ChangeFinder;
 use crate::service::report_given_up::resolve_given_up;
 use crate::service::watch_broker::BrokerWatch;
 use crate::service::watch_clock::watch_clock;
-use crate::service::{audit_turn, tell_of_alarms};
+use crate::service::{audit_turn, reconcile, tell_of_alarms};
 use crate::store::{Backend, StoreError, pending, refund_steps};
 
 mod gateways;
@@ -224,6 +224,13 @@ fn spawn_watchers(
         audit_turn::run(a, s).await;
         "the audit"
     });
+    if app.config.reconcile.enabled {
+        let (a, s) = (Arc::clone(app), stop.clone());
+        background.spawn(async move {
+            reconcile::schedule::run(a, s).await;
+            "the reconciliation"
+        });
+    }
     Ok(())
 }
 

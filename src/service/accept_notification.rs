@@ -10,8 +10,7 @@ use crate::domain::alarm::{Alarm, AlarmKind};
 use crate::domain::answer_log::Asked;
 use crate::domain::gateway::{Answer, PaidTrade};
 use crate::domain::ids::OutTradeNo;
-use crate::domain::money::Fen;
-use crate::domain::payment::{AccountRef, Attempt, PaymentStatus};
+use crate::domain::payment::Attempt;
 use crate::domain::trigger::Trigger;
 use crate::hash::sha256_hex;
 use crate::store::notifications::Notification;
@@ -20,6 +19,7 @@ use crate::store::{StoreError, alarms, notifications, payments};
 
 use super::note_return::{Noted, note_return};
 use super::note_seen::note_seen;
+use super::orphan::orphan;
 use super::settle::{Notified, Outcome, Request, settle};
 
 /// Longest status that is kept.
@@ -81,6 +81,7 @@ pub async fn accept_notification(app: &App, raw: &[u8]) -> Result<Accepted, Noti
         order_id,
         trigger: Trigger::Notify,
         actor: Trigger::Notify.as_str(),
+        named: None,
         notified: Some(Notified { answer, row: &row }),
     };
     // The row is only written with an effect that is certain.
@@ -175,7 +176,11 @@ async fn unknown_number(
     let paid = notify.trade_status().is_paid() && notify.refund_marks().is_none();
     let account = app.account_named(notify.app_id(), notify.seller_id());
     let payment = match (notify.total_amount(), account) {
-        (Some(amount), Some(account)) if paid => Some(orphan(app, notify, amount, account)),
+        (Some(amount), Some(account)) if paid => {
+            let trade_no = notify.trade_no().to_owned();
+            let trade = PaidTrade { amount, trade_no, paid_at: notify.gmt_payment() };
+            Some(orphan(app, notify.out_trade_no(), &trade, account))
+        }
         _ => None,
     };
     store_only(app, row, payment).await
@@ -207,30 +212,4 @@ async fn store_only(
     tx.commit().await?;
     tracing::warn!(trade.out_trade_no = row.out_trade_no, "orphan notification recorded");
     Ok(Accepted::Orphan)
-}
-
-fn orphan(app: &App, notify: &VerifiedNotify, amount: Fen, account: AccountRef) -> PaymentRecord {
-    let now = app.now();
-    PaymentRecord {
-        attempt: Attempt {
-            out_trade_no: OutTradeNo::from_trusted(notify.out_trade_no()),
-            status: PaymentStatus::Orphan,
-            amount,
-            seen: true,
-            paid: true,
-            refunded: Fen::ZERO,
-            refunding: Fen::ZERO,
-            code_dies_at: now,
-            account,
-        },
-        order_id: None,
-        channel: super::request_payment::CHANNEL.to_owned(),
-        subject: String::new(),
-        trade_no: Some(notify.trade_no().to_owned()),
-        qr_code: None,
-        expires_at: now,
-        paid: Some(amount),
-        paid_at: notify.gmt_payment(),
-        created_at: now,
-    }
 }

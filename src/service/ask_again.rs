@@ -16,7 +16,8 @@ pub async fn ask_again(
     order_id: &OrderId,
     operator: &str,
 ) -> Result<Outcome, StoreError> {
-    let request = Request { order_id, trigger: Trigger::Http, actor: operator, notified: None };
+    let request =
+        Request { order_id, trigger: Trigger::Http, actor: operator, named: None, notified: None };
     let outcome = settle(app, &request).await?;
     tracing::info!(order.id = %order_id, operator, ?outcome, "an operator asked the gateway");
     Ok(outcome)

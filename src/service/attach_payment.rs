@@ -42,7 +42,8 @@ pub async fn attach_payment(
     alarms::resolve(&mut tx, AlarmKind::OrphanPayment, no.as_str(), by, now).await?;
     tx.commit().await?;
     app.changes.announce(order_id);
-    let request = Request { order_id, trigger: Trigger::Http, actor: by, notified: None };
+    let request =
+        Request { order_id, trigger: Trigger::Http, actor: by, named: None, notified: None };
     if let Err(error) = settle(app, &request).await {
         // It has a pending row now.
         tracing::warn!(order.id = %order_id, %error, "not settled yet, later again");

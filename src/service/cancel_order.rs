@@ -41,7 +41,8 @@ pub async fn cancel_order(
     if let Some(ended) = store_request(app, order_id, by).await? {
         return Ok(ended);
     }
-    let request = Request { order_id, trigger: Trigger::Http, actor: by, notified: None };
+    let request =
+        Request { order_id, trigger: Trigger::Http, actor: by, named: None, notified: None };
     Ok(match settle(app, &request).await? {
         Outcome::Ended(OrderStatus::Cancelled) => Cancelled::Cancelled,
         Outcome::Ended(_) => Cancelled::Paid,

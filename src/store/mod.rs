@@ -18,6 +18,9 @@ pub mod audit;
 mod backlog;
 
 pub mod barriers;
+pub mod bill_days;
+pub mod bill_differences;
+pub mod billed;
 pub mod clock_probe;
 mod connection;
 pub mod deployment;

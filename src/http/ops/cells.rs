@@ -32,10 +32,12 @@ impl Tone {
     /// The colour of a status, whatever it is the status of.
     pub(super) fn of(status: &str) -> Self {
         match status {
-            "paid" | "applied" | "ok" | "published" | "resolved" => Self::Good,
+            "paid" | "applied" | "ok" | "published" | "resolved" | "clean" => Self::Good,
             "late" | "duplicate" | "wrong_amount" | "orphan" | "critical" | "no_database"
-            | "escalated" => Self::Bad,
-            "degraded" | "draining" | "warning" | "refunding" | "unknown" => Self::Warning,
+            | "escalated" | "differences" => Self::Bad,
+            "degraded" | "draining" | "warning" | "refunding" | "unknown" | "missing" => {
+                Self::Warning
+            }
             _ => Self::Plain,
         }
     }
@@ -165,6 +167,8 @@ impl Cell {
         let about_machines = [
             AlarmKind::AccountBroken,
             AlarmKind::BalanceTooLow,
+            AlarmKind::BillDifferences,
+            AlarmKind::BillMissing,
             AlarmKind::ClockMismatch,
             AlarmKind::ClockSkew,
             AlarmKind::ForeignMessage,

@@ -43,6 +43,8 @@ pub struct Request<'a> {
     pub trigger: Trigger,
     /// Who stands in the history; the trigger's own name unless a caller did it.
     pub actor: &'a str,
+    /// An attempt that is asked about whatever its state: somebody says that it was paid.
+    pub named: Option<&'a OutTradeNo>,
     /// A verified notification: its answer, and the row that commits with its effect.
     pub notified: Option<Notified<'a>>,
 }
@@ -93,7 +95,7 @@ impl<'a> Request<'a> {
     /// A request by a trigger in its own name.
     #[must_use]
     pub fn by(trigger: Trigger, order_id: &'a OrderId) -> Self {
-        Self { order_id, trigger, actor: trigger.as_str(), notified: None }
+        Self { order_id, trigger, actor: trigger.as_str(), named: None, notified: None }
     }
 }
 
@@ -228,6 +230,7 @@ async fn ask(app: &App, snapshot: &Snapshot, request: &Request<'_>, now: DateTim
     let concerned = |attempt: &&Attempt| {
         attempt.status.is_live()
             || named == Some(attempt.out_trade_no.as_str())
+            || request.named == Some(&attempt.out_trade_no)
             || snapshot.is_watched_closed(&attempt.out_trade_no, last_looks_until)
     };
     let questions = snapshot.attempts.iter().filter(concerned).map(|attempt| query(app, attempt));

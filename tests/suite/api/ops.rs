@@ -17,12 +17,13 @@ mod visitor;
 use visitor::Visitor;
 
 /// Every page, with an id where one is needed.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "/ops",
     "/ops?kind=attempt",
     "/ops/alarms",
     "/ops/payments",
     "/ops/given-up",
+    "/ops/bills",
     "/ops/search",
     "/ops/search?q=nothing",
 ];

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use checkback::clock::{Clock as _, SystemClock};
+use checkback::domain::bill::BillDay;
 use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection};
 
@@ -38,6 +40,11 @@ async fn tools_work_beside_a_running_demo() {
     demo.shop.control("pay", serde_json::json!({ "out_trade_no": number })).await;
     let is_paid = async || demo.shop.status(id(&paid)).await == "paid";
     until("the order is paid", PATIENCE, is_paid).await;
+
+    let yesterday = BillDay::of(SystemClock.now()).plus_days(-1).to_string();
+    let reconciled = site.tool(&["reconcile", "--date", &yesterday, "--json"]).await;
+    assert_success(&reconciled);
+    assert!(reconciled.stdout.contains("\"state\": \"clean\""), "{reconciled:?}");
 
     let doctor = site.tool(&["doctor"]).await;
     assert_success(&doctor);

@@ -4,6 +4,7 @@ mod accounts;
 mod acl;
 mod alarms;
 mod audit;
+mod bills;
 mod broker;
 mod broker_clock;
 mod cancel;

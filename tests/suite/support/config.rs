@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use checkback::config::{
     Alarms, Alipay, ApiKey, Audit, Config, Database, Http, OnClockMismatch, OrderClass, Payment,
-    Refund, Rocketmq, RocketmqMode, Scope, Secret, Sweep, Timeout,
+    Reconcile, Refund, Rocketmq, RocketmqMode, Scope, Secret, Sweep, Timeout,
 };
 use tempfile::TempDir;
 
@@ -122,6 +122,8 @@ pub(super) fn config(
         payment: Payment::default(),
         refund: Refund { spacing: Duration::ZERO, ..Refund::default() },
         sweep: Sweep::default(),
+        // Tests say themselves when bills are looked at.
+        reconcile: Reconcile { enabled: false, ..Reconcile::default() },
         alarms: Alarms::default(),
         audit: Audit::default(),
     }

@@ -8,6 +8,9 @@ use sqlx::{AnyPool, AssertSqlSafe};
 
 use super::{TestApp, json_of, text};
 
+/// Stands before every number of the service's; other trades are somebody else's.
+const OUR_PREFIX: &str = "CB";
+
 /// What the service knows of a trade.
 #[derive(Debug, Default)]
 struct Payment {
@@ -129,7 +132,7 @@ where
 /// that is not refused, or recorded as somebody else's.
 fn compare_trade(trade: &Value, records: &Records, found: &mut Vec<String>) {
     let number = text(trade, "out_trade_no");
-    let Some(paid) = paid_fen(trade) else { return };
+    let Some(paid) = paid_fen(trade).filter(|_| number.starts_with(OUR_PREFIX)) else { return };
     let nothing = Payment::default();
     let payment = records.payments.get(&number).unwrap_or(&nothing);
     if payment.paid_fen.is_none() && payment.pending {

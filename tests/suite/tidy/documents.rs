@@ -12,6 +12,7 @@ const SECTIONS: [(&str, &str); 13] = [
     ("Alarms", "alarms"),
     ("Audit", "audit"),
     ("Payment", "payment"),
+    ("Reconcile", "reconcile"),
     ("Refund", "refund"),
     ("Http", "http"),
     ("ApiKey", "http"),
