@@ -5,11 +5,14 @@
   const RETRY_FIRST_MS = 1000;
   const RETRY_MAX_MS = 10000;
   const TICK_MS = 250;
-  // A buyer who paid in the last instant hears of it after the cancel.
-  const AFTER_CANCEL_MS = [3000, 5000, 10000, 20000, 40000, 80000, 160000, 320000];
+  // A buyer who paid in the last instant hears of it after the cancel, and of a refund after paying.
+  const LOOKS_AGAIN_MS = {
+    cancelled: [3000, 5000, 10000, 20000, 40000, 80000, 160000, 320000],
+    paid: [30000, 60000, 120000, 240000, 480000],
+    refunded: [],
+  };
   const SOON_MS = 60000;
   const SOON_PART = 0.25;
-  const FINAL = ['paid', 'cancelled', 'refunded'];
   const COUNTS_DOWN = ['preparing', 'scan', 'scanned'];
 
   const main = document.getElementById('cashier');
@@ -25,7 +28,8 @@
   let source = null;
   let timer = 0;
   let failures = 0;
-  let afterCancel = 0;
+  let looks = 0;
+  let settled = main.dataset.settled === 'true';
   let announced = main.dataset.scene;
 
   // The server's clock, carried on by the browser's own: what the phone's clock says is irrelevant.
@@ -152,11 +156,12 @@
     source = null;
   }
 
-  function ended(scene) {
+  function ended() {
     disconnect();
-    if (scene === 'cancelled' && afterCancel < AFTER_CANCEL_MS.length) {
-      later(AFTER_CANCEL_MS[afterCancel]);
-      afterCancel += 1;
+    const pauses = LOOKS_AGAIN_MS[main.dataset.scene] || [];
+    if (looks < pauses.length) {
+      later(pauses[looks]);
+      looks += 1;
     }
   }
 
@@ -169,14 +174,14 @@
       lost(false);
       const order = JSON.parse(event.data);
       apply(order);
-      if (FINAL.includes(order.scene)) ended(order.scene);
+      settled = order.settled;
+      if (settled) ended();
     });
     mine.addEventListener('error', () => {
       if (source !== mine) return;
       disconnect();
-      const scene = main.dataset.scene;
-      if (FINAL.includes(scene)) {
-        ended(scene);
+      if (settled) {
+        ended();
         return;
       }
       lost(true);

@@ -27,6 +27,7 @@ mod away;
 mod buyer_view;
 #[cfg(test)]
 pub(super) mod fixtures;
+mod money_back;
 mod scene;
 
 pub(super) use buyer_view::BuyerView;
@@ -193,7 +194,7 @@ impl Page {
     }
 
     fn needs_refresh(&self) -> bool {
-        !self.view.scene.is_final()
+        !self.view.settled
     }
 }
 

@@ -26,6 +26,7 @@ use crate::domain::order::OrderStatus;
 use crate::service::order_view::OrderView;
 use crate::store::orders::{Item, OrderRecord};
 use crate::store::payments::PaymentRecord;
+use crate::store::refunds::{self, RefundRecord};
 use crate::store::{StoreError, history, orders, payments};
 
 /// Streams that are open at the same time in this process.
@@ -66,6 +67,8 @@ pub(super) struct Snapshot {
     pub record: OrderRecord,
     /// Its payment attempts, oldest first.
     pub payments: Vec<PaymentRecord>,
+    /// Refunds of these payments, oldest first.
+    pub refunds: Vec<RefundRecord>,
     /// A cancelled order's evidence, as it stands in the history.
     pub evidence: Option<Value>,
 }
@@ -150,7 +153,18 @@ impl Snapshot {
             | OrderStatus::Refunding
             | OrderStatus::Refunded => None,
         };
-        Ok(Some(Self { record, payments, evidence }))
+        let refunds = if payments.iter().any(|payment| payment.paid.is_some()) {
+            refunds::of_order(&app.store, id).await?
+        } else {
+            Vec::new()
+        };
+        Ok(Some(Self { record, payments, refunds, evidence }))
+    }
+
+    /// Whether nothing more happens to the order, and no money is on its way back.
+    pub(super) fn is_settled(&self) -> bool {
+        is_last(self.record.order.status)
+            && self.payments.iter().all(|payment| payment.attempt.refunding.is_zero())
     }
 }
 
@@ -159,7 +173,7 @@ async fn read_evidence(app: &App, id: &OrderId) -> Result<Option<Value>, StoreEr
     Ok(events.into_iter().rev().find(|event| event.cause == CANCELLED).map(|event| event.detail))
 }
 
-/// Whether a stream ends after this status was sent.
+/// Whether a stream ends after this status was sent, once no money is on its way back.
 fn is_last(status: OrderStatus) -> bool {
     match status {
         OrderStatus::Paid | OrderStatus::Cancelled | OrderStatus::Refunded => true,
@@ -242,8 +256,10 @@ impl Watch {
     /// The event for what was read; `None` if the listener knows it.
     fn tell(&mut self, snapshot: &Snapshot) -> Option<Event> {
         let now = self.app.now();
-        let order = &snapshot.record.order;
-        self.ended = is_last(order.status);
+        self.ended = match self.audience {
+            Audience::Storefront => is_last(snapshot.record.order.status),
+            Audience::Buyer => snapshot.is_settled(),
+        };
         self.turns_at = next_turn(snapshot, now);
         let state = match self.audience {
             Audience::Storefront => {
@@ -345,6 +361,15 @@ mod tests {
         let told: Value =
             serde_json::from_str(&message(Audience::Buyer, &state, at(0))).expect("JSON");
         assert_eq!(told["server_now"], json!(at(0)));
+    }
+
+    #[test]
+    fn a_buyer_hears_of_money_that_is_on_its_way_back() {
+        let mut late = fixtures::paid("A", PaymentStatus::Late, 1_230);
+        assert!(snapshot(OrderStatus::Cancelled, vec![late.clone()]).is_settled());
+        late.attempt.refunding = fixtures::fen(1_230);
+        assert!(!snapshot(OrderStatus::Cancelled, vec![late]).is_settled());
+        assert!(!snapshot(OrderStatus::Refunding, vec![]).is_settled());
     }
 
     #[test]

@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::money_back::notices;
 use super::scene::Scene;
 use crate::domain::answer_log::Answers;
 use crate::domain::gateway::Answer;
-use crate::domain::money::Fen;
 use crate::domain::order::{Order, OrderStatus};
 use crate::domain::payment::PaymentStatus;
 use crate::http::live::Snapshot;
@@ -45,10 +45,12 @@ pub(in crate::http) struct BuyerView {
     pub checked_at: Option<DateTime<Utc>>,
     /// What else the buyer should know about money that came or went back.
     pub notices: Vec<Words>,
+    /// Whether nothing more happens by itself.
+    pub settled: bool,
 }
 
 impl Words {
-    fn new(en: impl Into<String>, zh: impl Into<String>) -> Self {
+    pub(super) fn new(en: impl Into<String>, zh: impl Into<String>) -> Self {
         Self { en: en.into(), zh: zh.into() }
     }
 }
@@ -74,6 +76,7 @@ impl BuyerView {
             cancel_reason: is_cancelled.then(|| cancel_reason(order, snapshot.evidence.as_ref())),
             checked_at: snapshot.evidence.as_ref().and_then(checked_at),
             notices: notices(snapshot),
+            settled: snapshot.is_settled(),
         }
     }
 }
@@ -142,60 +145,6 @@ fn checked_at(evidence: &Value) -> Option<DateTime<Utc>> {
     let asked = answers.as_slice();
     let none_paid = asked.iter().all(|asked| matches!(asked.answer, Answer::NotPaid(_)));
     asked.iter().map(|asked| asked.asked_at).max().filter(|_| none_paid)
-}
-
-fn notices(snapshot: &Snapshot) -> Vec<Words> {
-    let record = &snapshot.record;
-    let refund = match record.order.status {
-        OrderStatus::Paid | OrderStatus::Refunding if !record.refunded.is_zero() => {
-            let yuan = record.refunded.to_yuan();
-            Some(Words::new(
-                format!("¥{yuan} was refunded to your Alipay account."),
-                format!("已退款 ¥{yuan}。"),
-            ))
-        }
-        _ => None,
-    };
-    let due = record.order.amount;
-    refund.into_iter().chain(snapshot.payments.iter().filter_map(|p| notice(p, due))).collect()
-}
-
-/// What the buyer should know about a payment that isn't the order's own.
-fn notice(payment: &PaymentRecord, due: Fen) -> Option<Words> {
-    let paid = payment.paid?;
-    let yuan = paid.to_yuan();
-    let returned = payment.attempt.refunded >= paid;
-    let (en_back, zh_back) = if returned {
-        ("The money has been returned to your Alipay account.", "款项已原路退回。")
-    } else {
-        ("The money will be returned to your Alipay account.", "款项将原路退回。")
-    };
-    let (en, zh) = match payment.attempt.status {
-        PaymentStatus::Late => (
-            format!("A payment of ¥{yuan} arrived after the order had been cancelled."),
-            format!("订单取消后收到付款 ¥{yuan}，"),
-        ),
-        PaymentStatus::Duplicate => {
-            (format!("A second payment of ¥{yuan} arrived."), format!("收到重复付款 ¥{yuan}，"))
-        }
-        PaymentStatus::Closed | PaymentStatus::WrongAmount if returned => {
-            (format!("A payment of ¥{yuan} arrived."), format!("收到付款 ¥{yuan}，"))
-        }
-        PaymentStatus::WrongAmount => {
-            let due = due.to_yuan();
-            return Some(Words::new(
-                format!("A payment of ¥{yuan} arrived, but ¥{due} was due. The shop was told."),
-                format!("收到付款 ¥{yuan}，与应付金额 ¥{due} 不符，已通知商家。"),
-            ));
-        }
-        PaymentStatus::Created
-        | PaymentStatus::Waiting
-        | PaymentStatus::Applied
-        | PaymentStatus::Closed
-        | PaymentStatus::Failed
-        | PaymentStatus::Orphan => return None,
-    };
-    Some(Words::new(format!("{en} {en_back}"), format!("{zh}{zh_back}")))
 }
 
 #[cfg(test)]

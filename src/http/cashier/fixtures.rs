@@ -2,14 +2,16 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::ids::{OrderId, OutTradeNo};
+use crate::domain::ids::{OrderId, OutRequestNo, OutTradeNo};
 use crate::domain::money::Fen;
 use crate::domain::order::{Engine, HalfMessageMeaning, Order, OrderStatus};
 use crate::domain::payment::{AccountRef, Attempt, PaymentStatus};
+use crate::domain::refund::{Refund, RefundCause, RefundStatus};
 use crate::http::live::Snapshot;
 use crate::service::request_payment::CHANNEL;
 use crate::store::orders::OrderRecord;
 use crate::store::payments::PaymentRecord;
+use crate::store::refunds::RefundRecord;
 
 /// The window of every order here (seconds).
 pub(in crate::http) const WINDOW_S: i64 = 60;
@@ -50,7 +52,7 @@ pub(in crate::http) fn snapshot(status: OrderStatus, payments: Vec<PaymentRecord
         cancelled_at: None,
         created_at: at(0),
     };
-    Snapshot { record, payments, evidence: None }
+    Snapshot { record, payments, refunds: Vec::new(), evidence: None }
 }
 
 /// An attempt with a code.
@@ -90,4 +92,32 @@ pub(in crate::http) fn paid(number: &str, status: PaymentStatus, amount: i64) ->
     record.paid = Some(fen(amount));
     record.paid_at = Some(at(30));
     record
+}
+
+/// A refund of a payment.
+pub(in crate::http) fn refund(number: &str, status: RefundStatus, amount: i64) -> RefundRecord {
+    RefundRecord {
+        refund: Refund {
+            out_request_no: OutRequestNo::from_trusted("RF-secret"),
+            order_id: Some(OrderId::from_trusted("01ARZ3NDEKTSV4RRFFQ69G5FAV")),
+            out_trade_no: OutTradeNo::from_trusted(number),
+            request_no: "r1".into(),
+            cause: RefundCause::Requested,
+            status,
+            amount: fen(amount),
+            reason: "reason-secret".into(),
+            items: Vec::new(),
+            tries: 1,
+            doubt_since: None,
+        },
+        request_hash: String::new(),
+        requested_by: "key-name".into(),
+        refused_because: (status == RefundStatus::Refused).then(|| "because-secret".into()),
+        paid_elsewhere: None,
+        last_answer: None,
+        next_try_at: (!status.is_ended()).then(|| at(50)),
+        sent_at: Some(at(41)),
+        ended_at: status.is_ended().then(|| at(42)),
+        created_at: at(40),
+    }
 }

@@ -73,11 +73,6 @@ impl Scene {
         }
     }
 
-    /// Whether there is nothing left to wait for.
-    pub(super) fn is_final(self) -> bool {
-        matches!(self, Self::Paid | Self::Cancelled | Self::Refunded)
-    }
-
     /// Its words.
     pub(super) fn caption(self) -> Caption {
         match self {
@@ -123,7 +118,7 @@ impl Scene {
             ),
             Self::Refunded => caption(
                 ("Refunded", "已退款"),
-                ("The money went back to your Alipay account.", "款项已退回您的支付宝账户。"),
+                ("The money has been returned to you.", "款项已退还给您。"),
             ),
         }
     }

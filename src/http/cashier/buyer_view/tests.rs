@@ -1,8 +1,9 @@
 use serde_json::json;
 
-use super::super::fixtures::{WINDOW_S, at, attempt, fen, paid, snapshot};
+use super::super::fixtures::{WINDOW_S, at, attempt, paid, refund, snapshot};
 use super::*;
 use crate::domain::order::CancelRequest;
+use crate::domain::refund::RefundStatus;
 
 fn view(snapshot: &Snapshot, second: i64) -> BuyerView {
     BuyerView::new(snapshot, at(second))
@@ -78,7 +79,10 @@ fn the_stream_holds_nothing_of_the_storefront() {
     let payments = vec![attempt("CB1", PaymentStatus::Created)];
     let mut snapshot = requested(snapshot(OrderStatus::Cancelled, payments));
     snapshot.evidence = Some(json!({ "answers": [], "reason": "cancel requested by key-name" }));
+    snapshot.payments.push(paid("CB2", PaymentStatus::Late, 1_230));
+    snapshot.refunds.push(refund("CB2", RefundStatus::Refused, 1_230));
     let sent = json!(view(&snapshot, 10)).to_string();
+    assert!(sent.contains("contact the shop"), "{sent}");
     for secret in ["secret", "key-name", "dev"] {
         assert!(!sent.contains(secret), "{secret} in {sent}");
     }
@@ -112,44 +116,4 @@ fn the_time_of_the_evidence_is_that_of_the_last_answer_if_all_say_unpaid() {
     assert_eq!(checked(json!([])), None);
     assert_eq!(checked_at(&json!({})), None);
     assert_eq!(checked_at(&json!(null)), None);
-}
-
-#[test]
-fn money_that_is_not_the_orders_own_is_told_of() {
-    use PaymentStatus::{Applied, Closed, Duplicate, Late, WrongAmount};
-
-    let notice = |payment: PaymentRecord| {
-        let snapshot = snapshot(OrderStatus::Cancelled, vec![payment]);
-        let mut notices = view(&snapshot, 70).notices;
-        assert!(notices.len() <= 1);
-        notices.pop().map(|words| words.en).unwrap_or_default()
-    };
-    let returned = |status| {
-        let mut payment = paid("CB1", status, 1_230);
-        payment.attempt.refunded = fen(1_230);
-        payment
-    };
-    let late = "A payment of ¥12.30 arrived after the order had been cancelled.";
-    let will = "The money will be returned to your Alipay account.";
-    let has = "The money has been returned to your Alipay account.";
-    assert_eq!(notice(paid("CB1", Late, 1_230)), format!("{late} {will}"));
-    assert_eq!(notice(returned(Late)), format!("{late} {has}"));
-    let second = "A second payment of ¥12.30 arrived.";
-    assert_eq!(notice(paid("CB1", Duplicate, 1_230)), format!("{second} {will}"));
-    assert_eq!(
-        notice(paid("CB1", WrongAmount, 1)),
-        "A payment of ¥0.01 arrived, but ¥12.30 was due. The shop was told."
-    );
-    assert_eq!(notice(returned(Closed)), format!("A payment of ¥12.30 arrived. {has}"));
-    assert_eq!(notice(paid("CB1", Applied, 1_230)), "");
-    assert_eq!(notice(attempt("CB1", Closed)), "");
-}
-
-#[test]
-fn a_partial_refund_of_a_paid_order_is_told_of() {
-    let mut order = snapshot(OrderStatus::Paid, vec![paid("CB1", PaymentStatus::Applied, 1_230)]);
-    order.record.refunded = fen(230);
-    let notices = view(&order, 70).notices;
-    assert_eq!(notices.len(), 1);
-    assert_eq!(notices[0].en, "¥2.30 was refunded to your Alipay account.");
 }
