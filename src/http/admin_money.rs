@@ -20,7 +20,7 @@ use crate::service::refund_payment::refund_payment;
 use crate::service::retry_refund::{retry_refund, settle_refund_elsewhere};
 
 /// Longest reason or reference.
-const TEXT_CHARS_MAX: usize = 256;
+pub(super) const TEXT_CHARS_MAX: usize = 256;
 
 pub(super) fn router() -> OpenApiRouter<HttpState> {
     OpenApiRouter::new()

@@ -87,6 +87,11 @@ impl ApiError {
         self.status
     }
 
+    /// Its stable word.
+    pub(super) fn code(&self) -> &'static str {
+        self.problem.code
+    }
+
     /// Its sentence for people.
     pub(super) fn detail(&self) -> &str {
         &self.problem.detail

@@ -16,6 +16,7 @@ use crate::hash::sha256_hex;
 mod alarms;
 mod bills;
 mod cells;
+mod decisions;
 mod failure;
 mod given_up;
 mod live;
@@ -25,6 +26,8 @@ mod order_tables;
 mod overview;
 mod payments;
 mod pulse;
+mod refunds;
+mod said;
 mod search;
 mod session;
 mod show;
@@ -66,6 +69,12 @@ pub(super) fn router(state: &HttpState) -> Router<HttpState> {
         .route("/ops/payments", get(payments::page))
         .route("/ops/bills", get(bills::page))
         .route("/ops/bills/day", get(bills::day))
+        .route("/ops/payments/{id}/accept", post(decisions::accept))
+        .route("/ops/payments/{id}/attach", post(decisions::attach))
+        .route("/ops/payments/{id}/refund", post(decisions::refund))
+        .route("/ops/refunds", get(refunds::page))
+        .route("/ops/refunds/{id}/retry", post(refunds::retry))
+        .route("/ops/refunds/{id}/paid-elsewhere", post(refunds::paid_elsewhere))
         .route("/ops/given-up", get(given_up::page))
         .route("/ops/search", get(search::page))
         .route("/ops/orders/{id}", get(order::page))
@@ -142,9 +151,18 @@ struct List {
     frame: Frame,
     /// One sentence on what stands here.
     about: &'static str,
+    /// What came of a button.
+    notice: Option<&'static str>,
     table: cells::Table,
     /// The address of the rows that follow.
     next: Option<String>,
+}
+
+/// A place in a list: the time and the number of its last row.
+fn place(text: &str) -> Result<(i64, &str), Failure> {
+    let parts = text.split_once('-');
+    let place = parts.and_then(|(ms, number)| Some((ms.parse().ok()?, number)));
+    place.ok_or(Failure::not_found("page"))
 }
 
 fn html(status: StatusCode, template: &impl Template) -> Response {

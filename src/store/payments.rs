@@ -125,12 +125,13 @@ pub async fn of_order(store: &Store, id: &OrderId) -> Result<Vec<PaymentRecord>,
 const SELECT_TO_LOOK_AT: &str = "select out_trade_no, order_id, channel, status, gateway_url, \
     app_id, seller_id, subject, amount_fen, paid_fen, refunded_fen, refunding_fen, trade_no, seen, \
     qr_code, expires_at_ms, code_dies_at_ms, paid_at_ms, created_at_ms from payments \
-    where status in ('late', 'duplicate', 'wrong_amount', 'orphan') and refunded_fen < paid_fen \
+    where status in ('late', 'duplicate', 'wrong_amount', 'orphan') \
+    and refunded_fen + refunding_fen < paid_fen \
     and created_at_ms <= ? and (created_at_ms < ? or out_trade_no < ?) \
     order by created_at_ms desc, out_trade_no desc limit ?";
 
-/// Payments that are recorded but not applied, and whose money is still here: those that were begun
-/// before another one, newest first.
+/// Payments that are recorded but not applied, and whose money is still here and not on its way
+/// back: those that were begun before another one, newest first.
 ///
 /// # Errors
 /// If the database fails or a row breaks an invariant.

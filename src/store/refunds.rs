@@ -115,6 +115,25 @@ const SELECT_BY_PAYMENT: &str = "select out_request_no, order_id, out_trade_no, 
     created_at_ms from refunds where out_trade_no = ? order by created_at_ms, \
     out_request_no limit ?";
 
+const SELECT_TO_LOOK_AT: &str = "select out_request_no, order_id, out_trade_no, request_no, \
+    request_hash, cause, status, amount_fen, reason, items, requested_by, refused_because, \
+    paid_elsewhere, tries, last_answer, doubt_since_ms, next_try_at_ms, sent_at_ms, ended_at_ms, \
+    created_at_ms from refunds \
+    where status in ('requested', 'stopping_warehouse', 'sending', 'refused') \
+    and created_at_ms <= ? and (created_at_ms < ? or out_request_no < ?) \
+    order by created_at_ms desc, out_request_no desc limit ?";
+
+/// How many refunds wait for the gateway or for an operator, and when one of them last changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unsettled {
+    /// Those that are sent until it is certain.
+    pub under_way: i64,
+    /// Those that the gateway refused.
+    pub refused: i64,
+    /// The last change of any of them (milliseconds).
+    pub changed_at_ms: i64,
+}
+
 /// Reads one refund.
 ///
 /// # Errors
@@ -163,6 +182,83 @@ pub async fn of_payment(
     let query = sqlx::query_as(SELECT_BY_PAYMENT).bind(out_trade_no.as_str()).bind(REFUNDS_MAX);
     let rows: Vec<Row> = query.fetch_all(tx.connection()).await?;
     rows.into_iter().map(Row::into_record).collect()
+}
+
+/// The refunds of a payment, oldest first.
+///
+/// # Errors
+/// If the database fails or a row breaks an invariant.
+pub async fn read_of_payment(
+    store: &Store,
+    out_trade_no: &OutTradeNo,
+) -> Result<Vec<RefundRecord>, StoreError> {
+    let query = sqlx::query_as(SELECT_BY_PAYMENT).bind(out_trade_no.as_str()).bind(REFUNDS_MAX);
+    let rows: Vec<Row> = query.fetch_all(store.pool()).await?;
+    rows.into_iter().map(Row::into_record).collect()
+}
+
+/// Refunds that are under way or refused: those that were asked for before another one, newest
+/// first.
+///
+/// # Errors
+/// If the database fails or a row breaks an invariant.
+pub async fn to_look_at(
+    store: &Store,
+    before: Option<(i64, &str)>,
+    rows_max: i64,
+) -> Result<Vec<RefundRecord>, StoreError> {
+    let (before_ms, before_number) = before.unwrap_or((i64::MAX, ""));
+    let rows: Vec<Row> = sqlx::query_as(SELECT_TO_LOOK_AT)
+        .bind(before_ms)
+        .bind(before_ms)
+        .bind(before_number)
+        .bind(rows_max)
+        .fetch_all(store.pool())
+        .await?;
+    rows.into_iter().map(Row::into_record).collect()
+}
+
+/// Counts what `to_look_at` lists.
+///
+/// # Errors
+/// If the database fails.
+pub async fn count_unsettled(store: &Store) -> Result<Unsettled, StoreError> {
+    let rows: Vec<(String, i64, i64)> = sqlx::query_as(
+        "select status, count(*), max(updated_at_ms) from refunds \
+         where status in ('requested', 'stopping_warehouse', 'sending', 'refused') \
+         group by status",
+    )
+    .fetch_all(store.pool())
+    .await?;
+    let mut unsettled = Unsettled::default();
+    for (status, count, changed_at_ms) in rows {
+        match RefundStatus::parse(&status) {
+            Some(RefundStatus::Refused) => unsettled.refused += count,
+            _ => unsettled.under_way += count,
+        }
+        unsettled.changed_at_ms = unsettled.changed_at_ms.max(changed_at_ms);
+    }
+    Ok(unsettled)
+}
+
+/// The orders of the newest refunds that were asked for under a number.
+///
+/// # Errors
+/// If the database fails.
+pub async fn orders_with_request_no(
+    store: &Store,
+    request_no: &str,
+    rows_max: i64,
+) -> Result<Vec<OrderId>, StoreError> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "select order_id from refunds where request_no = ? and order_id is not null \
+         order by created_at_ms desc, out_request_no desc limit ?",
+    )
+    .bind(request_no)
+    .bind(rows_max)
+    .fetch_all(store.pool())
+    .await?;
+    Ok(ids.into_iter().map(OrderId::from_trusted).collect())
 }
 
 /// Writes a new refund. `false`: the payment has one under this request number already.

@@ -54,11 +54,11 @@
       const same = next.querySelector(`input[id="${CSS.escape(typed.id)}"]`);
       if (same) same.value = typed.value;
     }
-    // What came of asking stays, until something else has come of it.
+    // What came of a button stays, until something else has come of it.
     const status = (page) => page.querySelector('#status')?.textContent;
     const notice = old.querySelector('#notice');
     if (notice && status(old) === status(next)) {
-      next.querySelector('.summary')?.after(document.adoptNode(notice));
+      next.querySelector('.summary, .about')?.after(document.adoptNode(notice));
     }
     const focused = old.contains(document.activeElement) ? document.activeElement.id : '';
     old.replaceWith(document.adoptNode(next));
@@ -121,9 +121,13 @@
     });
   }
 
-  if (new URLSearchParams(location.search).has('asked')) {
-    history.replaceState(null, '', location.pathname);
-  }
+  // On a narrow screen the page's own name may be outside.
+  const tab = document.querySelector('nav a[aria-current]');
+  if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 32;
+  // What came of a button is said once.
+  const address = new URL(location.href);
+  for (const said of ['asked', 'said']) address.searchParams.delete(said);
+  if (address.href !== location.href) history.replaceState(null, '', address);
   setInterval(tick, TICK_MS);
   tick();
   // A second press of a button does nothing more.

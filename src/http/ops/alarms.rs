@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
-use super::cells::{Cell, Table};
+use super::cells::{Act, Asked, Cell, Table};
 use super::failure::Failure;
 use super::pulse::{PAGE_ROWS, cut_page};
 use super::session::{Form, Session, page_of_ours};
@@ -19,6 +19,9 @@ use crate::service::handle_alarm::{acknowledge_alarm, resolve_alarm};
 use crate::store::alarms::{self, AlarmRecord};
 
 const PATH: &str = "/ops/alarms";
+
+const REASON: Asked =
+    Asked { name: "reason", hint: "Why it is settled", chars_max: REASON_CHARS_MAX };
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Fields {
@@ -43,6 +46,7 @@ pub(super) async fn page(
         frame: Frame::new(&state, &session, "Open alarms", PATH).live("/ops/stream"),
         about: "What a person has to look at, newest first. An alarm stays open until its cause is \
                 gone or somebody settles it, and escalates if that takes too long.",
+        notice: None,
         table: table(&open, &session, PATH),
         next,
     };
@@ -92,6 +96,16 @@ fn escalates(alarm: &AlarmRecord) -> [Cell; 2] {
 }
 
 fn state(alarm: &AlarmRecord, session: &Session, back: &str) -> Cell {
+    let button = |what: &str, label, asks| {
+        Cell::Act(Box::new(Act {
+            id: format!("{what}-{}", alarm.id),
+            action: format!("{PATH}/{}/{what}", alarm.id),
+            label,
+            asks,
+            csrf: session.csrf.clone(),
+            back: back.to_owned(),
+        }))
+    };
     let mut lines = Vec::new();
     if let Some(at) = alarm.resolved_at {
         lines.extend([Cell::status("resolved"), Cell::at(at)]);
@@ -106,20 +120,14 @@ fn state(alarm: &AlarmRecord, session: &Session, back: &str) -> Cell {
         (Some(by), at) => {
             lines.extend([Cell::text(format!("seen by {by}")), Cell::at_opt(at)]);
         }
-        (None, _) if alarm.resolved_at.is_none() => lines.push(Cell::Acknowledge {
-            id: alarm.id.clone(),
-            csrf: session.csrf.clone(),
-            back: back.to_owned(),
-        }),
+        (None, _) if alarm.resolved_at.is_none() => {
+            lines.push(button("acknowledge", "Acknowledge", None))
+        }
         (None, _) => {}
     }
     if alarm.resolved_at.is_none() {
         lines.extend(escalates(alarm));
-        lines.push(Cell::Resolve {
-            id: alarm.id.clone(),
-            csrf: session.csrf.clone(),
-            back: back.to_owned(),
-        });
+        lines.push(button("resolve", "Resolve", Some(REASON)));
     }
     Cell::lines(lines)
 }

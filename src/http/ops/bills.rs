@@ -46,6 +46,7 @@ pub(super) async fn page(
     let next = days.last().filter(|_| more).map(|last| format!("{PATH}?before={}", last.key.day));
     let page = List {
         frame: Frame::new(&state, &session, "Bills", PATH),
+        notice: None,
         about: "What the gateway says came and went on each day of China, compared with what is \
                 recorded. A day is looked at again after two days.",
         table: Table {
@@ -106,6 +107,7 @@ pub(super) async fn day(
     let differences = bill_differences::of_day(store, &key, PAGE_ROWS).await?;
     let page = List {
         frame: Frame::new(&state, &session, &format!("Bill of {day}"), PATH),
+        notice: None,
         about: "Where the bill and the records differ, open ones first. The next look resolves \
                 what is settled.",
         table: Table {

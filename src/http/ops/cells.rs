@@ -20,7 +20,7 @@ pub(super) enum Tone {
 }
 
 impl Tone {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::Plain => "plain",
@@ -32,12 +32,13 @@ impl Tone {
     /// The colour of a status, whatever it is the status of.
     pub(super) fn of(status: &str) -> Self {
         match status {
-            "paid" | "applied" | "ok" | "published" | "resolved" | "clean" => Self::Good,
-            "late" | "duplicate" | "wrong_amount" | "orphan" | "critical" | "no_database"
-            | "escalated" | "differences" => Self::Bad,
-            "degraded" | "draining" | "warning" | "refunding" | "unknown" | "missing" => {
-                Self::Warning
+            "paid" | "applied" | "ok" | "published" | "resolved" | "clean" | "succeeded" => {
+                Self::Good
             }
+            "late" | "duplicate" | "wrong_amount" | "orphan" | "critical" | "no_database"
+            | "escalated" | "differences" | "refused" => Self::Bad,
+            "degraded" | "draining" | "warning" | "refunding" | "unknown" | "missing"
+            | "requested" | "stopping_warehouse" | "sending" => Self::Warning,
             _ => Self::Plain,
         }
     }
@@ -75,18 +76,32 @@ pub(super) enum Cell {
     },
     /// Several on lines of their own.
     Lines(Vec<Cell>),
-    /// A button that acknowledges an alarm and comes back to this page.
-    Acknowledge {
-        id: String,
-        csrf: String,
-        back: String,
-    },
-    /// A form that resolves an alarm with a reason and comes back to this page.
-    Resolve {
-        id: String,
-        csrf: String,
-        back: String,
-    },
+    /// A form that does one thing and comes back to this page.
+    Act(Box<Act>),
+}
+
+/// A form with a button, and a text if one is needed.
+#[derive(Clone, Debug)]
+pub(super) struct Act {
+    /// Of its own on the page: what the reader opened stays open.
+    pub id: String,
+    /// Where the form is sent.
+    pub action: String,
+    /// What the button says.
+    pub label: &'static str,
+    /// The text that goes with it.
+    pub asks: Option<Asked>,
+    pub csrf: String,
+    /// The page to come back to.
+    pub back: String,
+}
+
+/// A text that a form asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub name: &'static str,
+    pub hint: &'static str,
+    pub chars_max: usize,
 }
 
 impl Cell {

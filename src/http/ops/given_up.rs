@@ -25,6 +25,7 @@ pub(super) async fn page(
         frame: Frame::new(&state, &session, "Given-up half messages", PATH),
         about: "The broker checked back as often as it may and gave up; the light poll ends these \
                 orders. The newest, open and resolved.",
+        notice: None,
         table: alarms_page::table(&alarms, &session, PATH),
         next: None,
     };

@@ -14,7 +14,7 @@ use super::cells::{Cell, Facts, Table};
 use super::failure::Failure;
 use super::order_tables as tables;
 use super::session::Session;
-use super::{Frame, html};
+use super::{Frame, html, said};
 use crate::domain::ids::OrderId;
 use crate::domain::order::OrderStatus;
 use crate::http::HttpState;
@@ -22,7 +22,7 @@ use crate::http::error::ApiError;
 use crate::http::input::{OrderPath, QueryFields};
 use crate::service::ask_again::ask_again;
 use crate::service::settle::Outcome;
-use crate::store::{alarms, history, notifications, orders, outbox, payments, pending};
+use crate::store::{alarms, history, notifications, orders, outbox, payments, pending, refunds};
 
 /// A question that takes longer goes on without its asker.
 const ASK_BUDGET: Duration = Duration::from_secs(8);
@@ -33,6 +33,8 @@ const ROWS_MAX: i64 = 200;
 pub(super) struct Fields {
     /// What came of asking the gateway, as this page says it to itself.
     asked: Option<String>,
+    /// What came of another button.
+    said: Option<String>,
 }
 
 #[derive(Template)]
@@ -66,10 +68,14 @@ pub(super) async fn page(
     let payments = payments::of_order(store, &id).await?;
     let pending = pending::of_order(store, &id).await?;
     let about = alarms::about_order(store, &id, ROWS_MAX).await?;
+    let refunds = refunds::of_order(store, &id).await?;
+    let here = address(&id);
+    let asked = fields.asked.as_deref().and_then(notice);
     let sections = vec![
-        section("Alarms", super::alarms::table(&about, &session, &address(&id))),
+        section("Alarms", super::alarms::table(&about, &session, &here)),
         section("Items", tables::items(&orders::items(store, &id).await?)),
-        section("Payments", tables::payments(&payments, &pending)),
+        section("Payments", tables::payments(&payments, &pending, &session, &here)),
+        section("Refunds", super::refunds::table(&refunds, &session, &here)),
         section("Pending", tables::pending(&pending)),
         section("History", tables::history(&history::list(store, &id).await?)),
         section(
@@ -79,11 +85,11 @@ pub(super) async fn page(
         section("Events", tables::outbox(&outbox::of_order(store, &id, ROWS_MAX).await?)),
     ];
     let page = Page {
-        frame: Frame::new(&state, &session, "Order", "").live(format!("{}/stream", address(&id))),
+        frame: Frame::new(&state, &session, "Order", "").live(format!("{here}/stream")),
         id: id.to_string(),
         status: Cell::status(record.order.status.as_str()),
         yuan: super::show::yuan(record.order.amount),
-        notice: fields.asked.as_deref().and_then(notice),
+        notice: asked.or_else(|| fields.said.as_deref().and_then(said::notice)),
         facts: tables::facts(&record),
         sections,
     };

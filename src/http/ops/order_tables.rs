@@ -4,7 +4,9 @@
 use serde_json::{Value, json};
 
 use super::cells::{Cell, Facts, Table};
-use super::show;
+use super::payments::given_back;
+use super::session::Session;
+use super::{decisions, show};
 use crate::domain::ids::OutTradeNo;
 use crate::store::history::Event;
 use crate::store::notifications::Received;
@@ -60,10 +62,30 @@ pub(super) fn items(items: &[Item]) -> Table {
     }
 }
 
-pub(super) fn payments(payments: &[PaymentRecord], pending: &[Pending]) -> Table {
+pub(super) fn payments(
+    payments: &[PaymentRecord],
+    pending: &[Pending],
+    session: &Session,
+    page: &str,
+) -> Table {
+    let row = |payment| {
+        let mut cells = payment_row(payment, pending);
+        cells.push(Cell::lines(decisions::buttons(payment, session, page)));
+        cells
+    };
     Table {
-        heads: &["Payment", "Status", "Asked", "Paid", "Given back", "Gateway", "Times", "More"],
-        rows: payments.iter().map(|payment| payment_row(payment, pending)).collect(),
+        heads: &[
+            "Payment",
+            "Status",
+            "Asked",
+            "Paid",
+            "Given back",
+            "Gateway",
+            "Times",
+            "More",
+            "Decide",
+        ],
+        rows: payments.iter().map(row).collect(),
         empty: "No payment was started.",
     }
 }
@@ -89,7 +111,7 @@ fn payment_row(payment: &PaymentRecord, pending: &[Pending]) -> Vec<Cell> {
         Cell::status(attempt.status.as_str()),
         Cell::yuan(attempt.amount),
         payment.paid.map_or(Cell::Nothing, Cell::yuan),
-        Cell::yuan(attempt.refunded),
+        given_back(attempt),
         Cell::lines(vec![answer.map_or(Cell::Nothing, Cell::status), Cell::text(seen)]),
         Cell::lines(vec![Cell::at(payment.created_at), Cell::at_opt(payment.paid_at)]),
         Cell::json(format!("payment-{number}"), "show", &more),

@@ -118,6 +118,8 @@ fn tiles(numbers: &Numbers) -> Vec<Tile> {
         tile("awaiting payment", numbers.awaiting, "plain", "/ops"),
         tile("overdue looks", numbers.due, "warning", "/ops"),
         tile("open attempts", numbers.attempts, "plain", "/ops?kind=attempt"),
+        tile("refused refunds", numbers.refunds.refused, "bad", "/ops/refunds"),
+        tile("refunds under way", numbers.refunds.under_way, "plain", "/ops/refunds"),
         tile("events to publish", numbers.unpublished, "plain", "/ops"),
     ]
 }

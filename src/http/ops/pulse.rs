@@ -11,6 +11,7 @@ use crate::domain::alarm::Severity;
 use crate::http::HttpState;
 use crate::http::health::Readiness;
 use crate::store::pending_list::{self, PendingOrder};
+use crate::store::refunds::{self, Unsettled};
 use crate::store::sweeps::{self, SweepRun};
 use crate::store::{StoreError, alarms, outbox};
 
@@ -49,6 +50,7 @@ pub(super) struct Numbers {
     pub critical: i64,
     pub warning: i64,
     pub unpublished: i64,
+    pub refunds: Unsettled,
 }
 
 /// The snapshot that everybody shares.
@@ -84,8 +86,11 @@ impl Snapshot {
 impl Numbers {
     async fn read(state: &HttpState) -> Result<Self, StoreError> {
         let (store, now) = (&state.app.store, state.app.now());
-        let mut numbers =
-            Self { unpublished: outbox::unpublished(store).await?, ..Self::default() };
+        let mut numbers = Self {
+            unpublished: outbox::unpublished(store).await?,
+            refunds: refunds::count_unsettled(store).await?,
+            ..Self::default()
+        };
         for (kind, rows, due) in pending_list::counts(store, now).await? {
             numbers.due += due;
             match kind.as_str() {

@@ -1,4 +1,4 @@
-//! One box: an order's id, a storefront's number of it, or the number of a payment.
+//! One box: an order's id, a storefront's number of it, or the number of a payment or refund.
 
 use askama::Template;
 use axum::Extension;
@@ -9,13 +9,14 @@ use serde::Deserialize;
 
 use super::cells::{Cell, Table};
 use super::failure::Failure;
+use super::said::notice;
 use super::session::Session;
 use super::{Frame, html, payments as payments_page};
-use crate::domain::ids::{OrderId, OutTradeNo};
+use crate::domain::ids::{OrderId, OutRequestNo, OutTradeNo};
 use crate::http::HttpState;
 use crate::http::input::QueryFields;
 use crate::store::payments::PaymentRecord;
-use crate::store::{Store, StoreError, orders, payments};
+use crate::store::{Store, StoreError, orders, payments, refunds};
 
 /// Several storefronts may have the same number.
 const ORDERS_MAX: i64 = 50;
@@ -26,6 +27,8 @@ const QUERY_CHARS_MAX: usize = 64;
 pub(super) struct Fields {
     #[serde(default)]
     q: String,
+    /// What came of a button, as this page says it to itself.
+    said: Option<String>,
 }
 
 #[derive(Template)]
@@ -33,6 +36,7 @@ pub(super) struct Fields {
 struct Page {
     frame: Frame,
     query: String,
+    notice: Option<&'static str>,
     orders: Table,
     /// A payment that no order has.
     payment: Option<Table>,
@@ -60,15 +64,25 @@ pub(super) async fn page(
         (true, None) if !query.is_empty() => StatusCode::NOT_FOUND,
         _ => StatusCode::OK,
     };
+    let payment = match found.orphan {
+        Some(payment) => {
+            let text: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
+            let orphan = payments_page::with_refused(&state.app.store, vec![payment]).await?;
+            let here = format!("/ops/search?q={text}");
+            Some(payments_page::table(&orphan, &session, &here))
+        }
+        None => None,
+    };
     let page = Page {
         frame: Frame::new(&state, &session, "Search", "/ops/search"),
         query: query.chars().take(QUERY_CHARS_MAX).collect(),
+        notice: fields.said.as_deref().and_then(notice),
         orders: Table {
             heads: &["Order"],
             rows: found.orders.iter().map(|id| vec![Cell::order(id)]).collect(),
             empty: "No order has this number.",
         },
-        payment: found.orphan.map(|payment| payments_page::table(&[payment])),
+        payment,
     };
     Ok(html(status, &page))
 }
@@ -80,11 +94,18 @@ async fn find(store: &Store, query: &str) -> Result<Found, StoreError> {
     {
         return Ok(Found { orders: vec![id], orphan: None });
     }
-    let number = OutTradeNo::from_trusted(query);
+    let refund = refunds::find(store, &OutRequestNo::from_trusted(query)).await?;
+    let number = refund.map(|record| record.refund.out_trade_no);
+    let number = number.unwrap_or_else(|| OutTradeNo::from_trusted(query));
     let payment = payments::find(store, &number).await?;
     if let Some(order_id) = payment.as_ref().and_then(|payment| payment.order_id.clone()) {
         return Ok(Found { orders: vec![order_id], orphan: None });
     }
-    let orders = orders::with_order_no(store, query, ORDERS_MAX).await?;
+    let mut orders = orders::with_order_no(store, query, ORDERS_MAX).await?;
+    for order in refunds::orders_with_request_no(store, query, ORDERS_MAX).await? {
+        if !orders.contains(&order) {
+            orders.push(order);
+        }
+    }
     Ok(Found { orders, orphan: payment })
 }

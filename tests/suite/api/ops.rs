@@ -12,16 +12,18 @@ use crate::support::{KEY, OPS_KEY, TestApp, json_of, notification, text, wait_un
 
 mod door;
 mod live;
+mod money;
 mod visitor;
 
 use visitor::Visitor;
 
 /// Every page, with an id where one is needed.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "/ops",
     "/ops?kind=attempt",
     "/ops/alarms",
     "/ops/payments",
+    "/ops/refunds",
     "/ops/given-up",
     "/ops/bills",
     "/ops/search",

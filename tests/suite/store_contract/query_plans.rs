@@ -24,7 +24,7 @@ const READS_ALL: [&str; 5] = [
 const READ_BY_HAND: [&str; 3] = ["audit.rs", "audit", "server_settings.rs"];
 
 /// What must use which index, by a part of the statement that no other has.
-const INDEXES: [(&str, &str); 25] = [
+const INDEXES: [(&str, &str); 28] = [
     ("from bill_days where next_look_at_ms <= ?", "bill_days_by_due"),
     ("from bill_days where bill_day <", "bill_days_by_day"),
     ("from bill_days where bill_day >=", "bill_days_by_day"),
@@ -50,6 +50,9 @@ const INDEXES: [(&str, &str); 25] = [
     ("from refunds where next_try_at_ms <= ?", "refunds_by_due"),
     ("from refunds where next_try_at_ms is not null", "refunds_by_due"),
     ("from refunds where order_id = ?", "refunds_by_order"),
+    ("from refunds where status in", "refunds_by_status"),
+    ("max(updated_at_ms) from refunds", "refunds_by_status"),
+    ("from refunds where request_no = ?", "refunds_by_request_no"),
 ];
 
 /// The SQL in the string literals of a source file, as the compiler sees it.

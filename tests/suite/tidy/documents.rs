@@ -8,7 +8,7 @@ use super::assert_none;
 use super::source::{Parts, file, files, words};
 
 /// The section of each struct of `src/config`.
-const SECTIONS: [(&str, &str); 13] = [
+const SECTIONS: [(&str, &str); 14] = [
     ("Alarms", "alarms"),
     ("Audit", "audit"),
     ("Payment", "payment"),
