@@ -72,9 +72,9 @@ fn run(target: &str, check: fn(&[u8])) {
         .collect();
     seeds.sort();
     assert!(seeds.len() > 4, "the seeds are read");
-    for (number, seed) in (1..).zip(&seeds) {
+    for (number, seed) in (1_u64..).zip(&seeds) {
         check(seed);
-        let mut random = Random(number * 0x9e37_79b9_7f4a_7c15);
+        let mut random = Random(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         for _ in 0..MUTATIONS_PER_SEED {
             check(&mutated(seed, &mut random));
         }
