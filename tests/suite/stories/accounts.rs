@@ -104,8 +104,10 @@ async fn an_attempt_is_asked_closed_and_notified_with_the_account_that_made_it()
     next.buyer_pays(&number).await;
     app.wait_for_status(&new, "paid").await;
     let made: Vec<_> = next.trades().await.iter().map(|one| text(one, "out_trade_no")).collect();
-    assert_eq!(made, [number]);
+    assert_eq!(made, [number.as_str()]);
     assert!(app.open_alarms().await.is_empty());
+    // It stands in the books of the other gateway.
+    app.only_notified(&number);
     app.finish().await;
     next.gateway.shutdown().await;
 }
