@@ -30,6 +30,13 @@ const CLAIM_BUDGET: std::time::Duration = std::time::Duration::from_secs(10);
 /// least.
 const TURN_PAUSE_MIN: Duration = Duration::milliseconds(200);
 
+/// How often an answer is written, with a database that is busy.
+const WRITES_MAX: u32 = 5;
+/// Pause before the first repetition; it grows with each.
+const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+/// Pause before a refund is looked at again that the database failed at.
+const FAILURE_PAUSE: Duration = Duration::seconds(2);
+
 /// Sends one batch of due refunds; how many it looked at.
 ///
 /// # Errors
@@ -48,6 +55,7 @@ pub async fn send_due_refunds(app: &App) -> Result<usize, StoreError> {
             let late = |_| Err(StoreError::Busy("it took too long".into()));
             if let Err(error) = sending.await.unwrap_or_else(late) {
                 tracing::warn!(refund.out_request_no = %no, %error, "not sent, later again");
+                look_again_soon(app, &no).await;
             }
         })
         .await;
@@ -78,7 +86,25 @@ async fn send_refund(app: &App, no: &OutRequestNo) -> Result<(), StoreError> {
     let step = judge(&record.refund, &sent, found.as_ref(), app.now());
     let waits = matches!(sent, RefundOutcome::NotNow(_));
     let account = payment.attempt.account.app_id.as_str();
-    write::write(app, (&record, account), &step, waits, begun_at).await
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match write::write(app, (&record, account), &step, waits, begun_at).await {
+            // Whether a commit whose answer got lost took place is read: an end happens once.
+            Err(error) if error.may_be_repeated() && tries < WRITES_MAX => {
+                tracing::debug!(refund.out_request_no = %no, %error, "writing again");
+                tokio::time::sleep(BUSY_PAUSE * tries).await;
+            }
+            written => return written,
+        }
+    }
+}
+
+/// What could not be looked at is due again soon, not only when its lease is over.
+async fn look_again_soon(app: &App, no: &OutRequestNo) {
+    if let Err(error) = refund_steps::put_off(&app.store, no, app.now() + FAILURE_PAUSE).await {
+        tracing::warn!(refund.out_request_no = %no, %error, "its lease has to end first");
+    }
 }
 
 /// An exchange that left no answer was cut off by a crash or a time limit: the gateway may have
