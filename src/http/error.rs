@@ -215,6 +215,7 @@ impl From<RetryError> for ApiError {
             RetryError::NoSuchRefund => Self::not_found("refund").about("id"),
             RetryError::NotRefused(_) => Self::conflict("not_refused", detail),
             RetryError::MoreThanLeft(_) => Self::conflict("more_than_left", detail),
+            RetryError::PiecesGone => Self::conflict("items_not_left", detail),
             RetryError::Store(error) => error.into(),
         }
     }

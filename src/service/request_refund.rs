@@ -79,6 +79,20 @@ pub async fn request_refund(
     if let Some(known) = repeated(app, request, applied).await? {
         return Ok(known);
     }
+    match open(app, request, applied).await {
+        // The same request may have been first, and taken what was left.
+        Err(refused @ (RefundError::MoreThanLeft(_) | RefundError::NotThatMany { .. })) => {
+            repeated(app, request, applied).await?.ok_or(refused)
+        }
+        opened => opened,
+    }
+}
+
+async fn open(
+    app: &App,
+    request: &RefundRequest<'_>,
+    applied: &OutTradeNo,
+) -> Result<RefundRecord, RefundError> {
     let lines = match request.items {
         [] => Vec::new(),
         _ => orders::items(&app.store, request.order_id).await?,
@@ -163,7 +177,7 @@ async fn amount(
 }
 
 /// The price of pieces that the order has and that no earlier refund is about.
-fn price_of_pieces(
+pub(super) fn price_of_pieces(
     items: &[RefundItem],
     lines: &[Item],
     earlier: &[RefundRecord],

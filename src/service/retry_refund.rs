@@ -12,10 +12,14 @@ use crate::domain::money::Fen;
 use crate::domain::order::OrderStatus;
 use crate::domain::refund::{Refund, RefundStatus};
 use crate::store::history::Entry;
+use crate::store::orders::Item;
 use crate::store::refund_sums::HeldOrder;
 use crate::store::refunds::RefundRecord;
-use crate::store::{StoreError, WriteTx, alarms, history, refund_steps, refund_sums, refunds};
+use crate::store::{
+    StoreError, WriteTx, alarms, history, orders, refund_steps, refund_sums, refunds,
+};
 
+use super::request_refund::price_of_pieces;
 use super::send_refunds::write::{End, hold, write_order};
 
 /// Why nothing was done with a refund.
@@ -30,6 +34,9 @@ pub enum RetryError {
     /// Other refunds have taken its money in the meantime.
     #[error("{} fen are left of the payment", .0.fen())]
     MoreThanLeft(Fen),
+    /// Other refunds are about its pieces.
+    #[error("fewer pieces are left than it is about")]
+    PiecesGone,
     /// The database failed.
     #[error("it could not be stored")]
     Store(#[from] StoreError),
@@ -42,8 +49,10 @@ pub enum RetryError {
 pub async fn retry_refund(app: &App, no: &OutRequestNo, by: &str) -> Result<(), RetryError> {
     let record = refused(app, no).await?;
     let now = app.now();
+    let lines = lines(app, &record.refund).await?;
     let mut tx = app.store.begin().await?;
     let held = hold(&mut tx, &record.refund, now).await?;
+    check_pieces(&mut tx, &record.refund, &lines).await?;
     if !refund_steps::revive(&mut tx, no, now).await? {
         tx.rollback().await?;
         return Err(RetryError::NotRefused(refused(app, no).await?.refund.status));
@@ -72,8 +81,10 @@ pub async fn settle_refund_elsewhere(
     let record = refused(app, no).await?;
     let refund = &record.refund;
     let now = app.now();
+    let lines = lines(app, refund).await?;
     let mut tx = app.store.begin().await?;
     let held = hold(&mut tx, refund, now).await?;
+    check_pieces(&mut tx, refund, &lines).await?;
     if !refund_steps::settle_elsewhere(&mut tx, no, reference, now).await? {
         tx.rollback().await?;
         return Err(RetryError::NotRefused(refused(app, no).await?.refund.status));
@@ -95,6 +106,31 @@ async fn refused(app: &App, no: &OutRequestNo) -> Result<RefundRecord, RetryErro
     match record.refund.status {
         RefundStatus::Refused => Ok(record),
         status => Err(RetryError::NotRefused(status)),
+    }
+}
+
+/// The order's lines, if the refund is about pieces of them.
+async fn lines(app: &App, refund: &Refund) -> Result<Vec<Item>, StoreError> {
+    match &refund.order_id {
+        Some(order_id) if !refund.items.is_empty() => orders::items(&app.store, order_id).await,
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// As long as it was refused, others could be asked for about the same pieces.
+async fn check_pieces(
+    tx: &mut WriteTx<'_>,
+    refund: &Refund,
+    lines: &[Item],
+) -> Result<(), RetryError> {
+    if refund.items.is_empty() {
+        return Ok(());
+    }
+    let mut others = refunds::of_payment(tx, &refund.out_trade_no).await?;
+    others.retain(|other| other.refund.out_request_no != refund.out_request_no);
+    match price_of_pieces(&refund.items, lines, &others) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(RetryError::PiecesGone),
     }
 }
 
