@@ -55,8 +55,8 @@ pub async fn pay_order(
     Ok(())
 }
 
-/// Holds a payment that still has this status: nobody decides otherwise until this transaction ends.
-/// `false`: somebody was first.
+/// Holds a payment that still has this status, for one decision about it, until the transaction
+/// ends. `false`: somebody was first.
 ///
 /// # Errors
 /// If the database fails.
