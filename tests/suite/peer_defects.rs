@@ -15,7 +15,8 @@
 //! | 18 the trade is never closed | `stories::timeout::scanned_order_is_cancelled_after_its_trade_was_closed` |
 //! | 19 clocks that contradict each other | `config::timeout::tests`, `tulingmall_18…` |
 //! | 20 the buyer's cancel goes nowhere, 22 a paid order can be closed | `stories::cancel::a_cancel_has_three_answers` |
-//! | 23 no refunds | a later issue |
+//! | 13 a late payment is never given back | `stories::late_payments::however_many_find_a_late_payment_it_goes_back_once` |
+//! | 23 no refunds | `stories::refunds`, `stories::refund_faults` |
 //! | 26 no tests | here they are |
 //! | mall 1, 2, 9 | `others` |
 //! | mall 3 anybody marks an order as paid | `stories::notifications::a_forged_notification_changes_nothing` |
@@ -23,13 +24,14 @@
 //! | mall 5 a cancel overwrites a payment | `stories::cancel::cancelling_while_the_buyer_pays_is_never_both_and_never_neither` |
 //! | mall 6 no question before a cancel | `stories::payment::a_payment_in_the_instant_of_the_timeout_is_never_both_and_never_neither` |
 //! | mall 7 a lost message locks stock for ever | `stories::broker::the_sweep_alone_is_sufficient` |
-//! | mall 8, 10 points, refunds | a later issue |
+//! | mall 8 points | a later issue |
+//! | mall 10 a return never reaches the gateway | `stories::refunds::pieces_come_back_once` |
 //! | mall 11, 12 | as tulingmall 22, 26 |
 //! | jeepay 1 expiry without a question, no close of an unscanned code | `stories::payment::a_payment_in_the_instant_of_the_timeout_is_never_both_and_never_neither`, `jeepay_01…` |
 //! | jeepay 2 pages that skip rows, two nodes that do the work twice | `store_contract::pending` |
 //! | jeepay 2 paid words taken for *waiting* | `alipay_answers`, `mall_09…` |
 //! | jeepay 3 | `others` |
-//! | jeepay 4 refunds | a later issue |
+//! | jeepay 4 an unknown answer to a refund ends it | `stories::refund_faults::whatever_becomes_of_the_request_the_money_goes_back_once` |
 //! | jeepay 5, yudao #1152 two payments of one order | `stories::payment::two_paid_attempts_are_one_payment_and_one_duplicate` |
 //! | jeepay 7 the change without its message | `store_contract::outbox`, and I15 at the end of every story |
 //! | yudao 3 a notification of a closed order comes for ever | `tulingmall_13…` |

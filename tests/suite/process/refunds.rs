@@ -23,9 +23,18 @@ const PATIENCE: Duration = Duration::from_secs(240);
 async fn paid_orders(shop: &Shop) -> Vec<(String, String)> {
     let mut orders = Vec::new();
     for number in 0..ORDERS {
-        let answer = shop.try_place(&format!("order {number}"), SKU, 3).await.expect("an answer");
-        assert_eq!(answer.status, 201, "{answer:?}");
-        let order = answer.text("id");
+        let key = format!("order {number}");
+        let mut order = String::new();
+        until("the order is placed", PATIENCE, async || {
+            let answer = shop.try_place(&key, SKU, 3).await.expect("an answer");
+            assert!(matches!(answer.status, 201 | 503), "{answer:?}");
+            let is_placed = answer.status == 201;
+            if is_placed {
+                order = answer.text("id");
+            }
+            is_placed
+        })
+        .await;
         let trade = shop.start_payment(&order).await;
         shop.control("pay", json!({ "out_trade_no": trade })).await;
         orders.push((order, trade));

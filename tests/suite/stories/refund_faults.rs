@@ -1,10 +1,12 @@
 //! The gateway fails in every way it can while money goes back: it goes back once, and the order
 //! says so when it is true.
 
+use checkback::domain::ids::OutRequestNo;
+use checkback::store::{refund_steps, refunds};
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::{TestApp, wait_within};
+use crate::support::{TestApp, text, wait_within};
 
 const REFUND: &str = "alipay.trade.refund";
 const QUERY: &str = "alipay.trade.fastpay.refund.query";
@@ -112,10 +114,10 @@ async fn whatever_becomes_of_request_and_question_the_money_goes_back_once() {
     let cases = FAULTS.map(|fault| prepare(&app, &[REFUND, QUERY], fault));
     let cases = join_all(cases).await;
     for case in &cases {
-        let late =
-            json!({ "kind": "refund_visible_late", "delay_ms": 3_000, "out_trade_no": case.trade });
-        let mut late = late;
-        late["method"] = json!(QUERY);
+        let late = json!({
+            "method": QUERY, "kind": "refund_visible_late", "delay_ms": 3_000,
+            "out_trade_no": case.trade,
+        });
         app.control("faults", late).await;
     }
     refund_all(&app, &cases, None).await;
@@ -168,6 +170,36 @@ async fn a_refund_is_asked_for_again_four_times_in_half_a_minute() {
     wait_within(PATIENCE, "five requests", async || app.fault_hits().await >= 5).await;
     assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
     assert_eq!(app.status(&order).await, "refunding");
+    app.clear_faults().await;
+    app.advance(std::time::Duration::from_secs(60)).await;
+    app.wait_for_status(&order, "refunded").await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_nobody_lived_to_note_the_answer_of_is_in_doubt() {
+    let app = TestApp::start().await;
+    let (order, trade) = app.place_paid("k", 1).await;
+    app.fault_on(&trade, REFUND, "balance_too_low", None).await;
+    app.refund(&order, "r1", None).await;
+    wait_within(PATIENCE, "the pauses are long", async || app.fault_hits().await >= 4).await;
+    let number = text(&app.refunds(&order).await[0], "out_request_no");
+    let (store, number) = (&app.app().store, OutRequestNo::from_trusted(number));
+    let doubt = async || {
+        let found = refunds::find(store, &number).await.expect("read").expect("there");
+        found.refund.doubt_since
+    };
+    wait_within(PATIENCE, "the answer is noted", async || {
+        let found = refunds::find(store, &number).await.expect("read").expect("there");
+        found.last_answer.is_some()
+    })
+    .await;
+    assert_eq!(doubt().await, None, "a low balance is certain");
+    let now = app.app().now();
+    assert!(refund_steps::mark_sending(store, &number, now).await.expect("written"));
+    assert_eq!(doubt().await, None);
+    assert!(refund_steps::mark_sending(store, &number, now).await.expect("written"));
+    assert_eq!(doubt().await, Some(now), "its worker died in between");
     app.clear_faults().await;
     app.advance(std::time::Duration::from_secs(60)).await;
     app.wait_for_status(&order, "refunded").await;

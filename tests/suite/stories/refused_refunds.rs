@@ -238,3 +238,31 @@ async fn somebody_elses_partial_refund_leaves_too_little_for_ours() {
     app.wait_for_status(&order, "refunded").await;
     app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_refund_keeps_no_pieces_and_gets_none_that_are_gone() {
+    let app = TestApp::start().await;
+    let (order, _) = app.place_paid("k", 3).await;
+    app.advance(A_YEAR).await;
+    let mut numbers = Vec::new();
+    for request_no in ["r1", "r2"] {
+        let body = json!({
+            "request_no": request_no, "amount_fen": 50, "reason": "broken",
+            "items": [{ "sku_id": "tea", "quantity": 2 }],
+        });
+        let (status, answer) = app.try_refund(&order, body).await;
+        assert_eq!(status, 202, "{answer}");
+        app.wait_for_refund(&order, request_no, "refused").await;
+        numbers.push(text(&answer, "out_request_no"));
+    }
+    let by_hand = |number: &str| format!("refunds/{number}/paid-elsewhere");
+    let reference = json!({ "reference": "bank" });
+    assert_eq!(app.decide(&by_hand(&numbers[0]), reference.clone()).await.0, 204);
+    for path in [by_hand(&numbers[1]), format!("refunds/{}/retry", numbers[1])] {
+        let body = if path.ends_with("retry") { json!({}) } else { reference.clone() };
+        let (status, problem) = app.decide(&path, body).await;
+        assert_eq!((status, text(&problem, "code")), (409, "items_not_left".to_owned()));
+    }
+    assert_eq!(app.order(&order).await["refunded_fen"], 50);
+    app.finish().await;
+}
