@@ -26,7 +26,7 @@ use crate::service::report_given_up::resolve_given_up;
 use crate::service::watch_broker::BrokerWatch;
 use crate::service::watch_clock::watch_clock;
 use crate::service::{audit_turn, reconcile, tell_of_alarms};
-use crate::store::{Backend, StoreError, pending, refund_steps};
+use crate::store::{Backend, StoreError, bill_days, pending, refund_steps};
 
 mod gateways;
 mod messaging;
@@ -99,6 +99,7 @@ impl Service {
             // A file has one instance: whoever held a lease is dead.
             pending::release_leases(&app.store).await.context("leases can't be freed")?;
             refund_steps::release_leases(&app.store).await.context("leases can't be freed")?;
+            bill_days::release_leases(&app.store).await.context("leases can't be freed")?;
         }
         watch_clock(&app).await.context("the database's clock can't be read")?;
         let listener = Arc::new(OrderListener::new(Arc::clone(&app)));

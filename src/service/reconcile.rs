@@ -114,6 +114,7 @@ pub async fn reconcile_day(
 ) -> Result<Option<Report>, StoreError> {
     let key = key_of(account, day);
     let now = app.now();
+    schedule::add_days(app, account).await?;
     bill_days::insert(&app.store, &key, schedule::first_look(app, day), now).await?;
     let due_by = match when {
         When::Due => now,

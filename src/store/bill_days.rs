@@ -206,6 +206,20 @@ pub async fn claim(
     Ok(claimed.rows_affected() == 1)
 }
 
+/// Frees what a process held that is gone. Only for a database that a single instance uses.
+///
+/// # Errors
+/// If the database fails.
+pub async fn release_leases(store: &Store) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    sqlx::query(
+        "update bill_days set leased_by = null, leased_until_ms = 0 where leased_until_ms > 0",
+    )
+    .execute(tx.connection())
+    .await?;
+    tx.commit().await
+}
+
 /// Writes what a look came to and gives up the lease. `false`: it ran out, and somebody else looks.
 ///
 /// # Errors

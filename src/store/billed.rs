@@ -174,14 +174,15 @@ pub async fn payments(store: &Store, page: &Page<'_>) -> Result<Vec<Expected>, S
     Ok(rows.into_iter().map(expected).collect())
 }
 
-/// Refunds of ours that were sent and ended within a span of time: their money went back in it.
+/// Refunds of ours that were sent and ended within a span of time: their money went back in it. The
+/// order of the join is fixed: an account has many payments, and a day few refunds.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn refunds(store: &Store, page: &Page<'_>) -> Result<Vec<Expected>, StoreError> {
     let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(
         "select r.out_trade_no, r.out_request_no, r.amount_fen, r.ended_at_ms from refunds r \
-         join payments p on p.out_trade_no = r.out_trade_no where r.ended_at_ms >= ? \
+         cross join payments p on p.out_trade_no = r.out_trade_no where r.ended_at_ms >= ? \
          and r.ended_at_ms < ? and r.sent_at_ms >= ? and r.status = 'succeeded' \
          and r.cause <> 'elsewhere' and r.paid_elsewhere is null and p.app_id = ? \
          and p.seller_id = ? and (r.ended_at_ms > ? or r.out_request_no > ?) \

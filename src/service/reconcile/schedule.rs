@@ -77,23 +77,25 @@ pub async fn reconcile_due(app: &App) -> Result<usize, StoreError> {
     Ok(looked_at)
 }
 
-/// Rows for the days since the first money that is recorded, as far back as bills are caught up.
-async fn add_days(app: &App, account: &AccountRef) -> Result<(), StoreError> {
+/// Makes rows for yesterday and for the days since the first money that is recorded, as far back as
+/// bills are caught up: once there is one for yesterday, there is one for each.
+///
+/// # Errors
+/// If the database fails.
+pub async fn add_days(app: &App, account: &AccountRef) -> Result<(), StoreError> {
     let today = BillDay::of(app.now());
     let oldest = key_of(account, today.plus_days(-DAYS_BACK_MAX));
-    let (app_id, seller_id) = (&oldest.app_id, &oldest.seller_id);
     let known = bill_days::known_since(&app.store, &oldest).await?;
     let known: HashSet<BillDay> = known.into_iter().collect();
-    let first = match known.iter().min() {
-        Some(first) => *first,
-        None => {
-            let since = oldest.day.begins_at();
-            match billed::first_paid_at(&app.store, app_id, seller_id, since).await? {
-                Some(at) => BillDay::of(at),
-                None => return Ok(()),
-            }
-        }
-    };
+    let yesterday = today.plus_days(-1);
+    if known.contains(&yesterday) {
+        return Ok(());
+    }
+    let since = oldest.day.begins_at();
+    let (app_id, seller_id) = (&oldest.app_id, &oldest.seller_id);
+    let paid_at = billed::first_paid_at(&app.store, app_id, seller_id, since).await?;
+    let first = paid_at.map(BillDay::of).into_iter().chain(known.iter().copied()).min();
+    let first = first.unwrap_or(yesterday);
     let days = (1..=DAYS_BACK_MAX).map(|back| today.plus_days(-back));
     for day in days.filter(|day| *day >= first && !known.contains(day)) {
         let key = key_of(account, day);

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::NOBODYS;
 use crate::support::{KEY, OPS_KEY, TestApp, json_of, notification, text, wait_until};
 
+mod bills;
 mod door;
 mod live;
 mod money;

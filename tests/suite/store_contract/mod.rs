@@ -36,6 +36,7 @@ mod alarm_notices;
 mod alarms;
 mod audit;
 mod barriers;
+mod bills;
 mod connection;
 mod console;
 mod constraints;

@@ -10,7 +10,8 @@ use super::database::Database;
 
 /// Read the whole of a table that is small by design: for metrics, for the console, once for all
 /// who look at it, and once at start.
-const READS_ALL: [&str; 5] = [
+const READS_ALL: [&str; 6] = [
+    "update bill_days set leased_by = null, leased_until_ms = 0 where leased_until_ms > 0",
     "select kind, count(*), count(case when next_query_at_ms <= ? then 1 end) \
      from pending_payments group by kind",
     "select count(*), min(created_at_ms) from pending_payments",
@@ -31,7 +32,7 @@ const INDEXES: [(&str, &str); 28] = [
     ("from bill_differences where app_id = ?", "bill_differences_by_day"),
     ("from payments where paid_at_ms >= ? and paid_at_ms < ?", "payments_by_paid_at"),
     ("from payments where paid_at_ms >= ? and app_id", "payments_by_paid_at"),
-    ("from refunds r join payments p", "refunds_by_end"),
+    ("from refunds r cross join payments p", "refunds_by_end"),
     ("select next_query_at_ms from pending_payments", "pending_payments_by_due"),
     ("update pending_payments set leased_by = ?", "pending_payments_by_due"),
     ("update pending_payments set check_count", "pending_payments_by_order"),
