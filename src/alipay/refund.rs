@@ -98,6 +98,8 @@ pub(super) fn read_refund_query(
         match reply.told(asked)? {
             Told::Done(reply) if reply.knows_no_refund() => Ok(RefundFound::NotFound),
             Told::Done(reply) => reply.refunded(out_request_no).map(RefundFound::Succeeded),
+            // No trade, no refund of it.
+            Told::Refused("ACQ.TRADE_NOT_EXIST") => Ok(RefundFound::NotFound),
             Told::Refused(_) => Err(reply.rejected()),
         }
     };
