@@ -24,7 +24,8 @@ const TABLES: [(&str, &str); 9] = [
     ("order_history", "order_id, version, cause"),
     ("stock_locks", "order_id, sku_id, status"),
     ("outbox", "event_id, tag"),
-    ("pending_payments", "subject, kind, query_count"),
+    // How often the poll has asked is its own affair.
+    ("pending_payments", "subject, kind"),
 ];
 
 /// What is stored, as text, a table each.
