@@ -176,7 +176,8 @@ pub async fn due(
     rows.into_iter().map(read).collect()
 }
 
-/// Leases a day that is due by this time, under a token. `false`: it isn't, or somebody looks at it.
+/// Leases a day that is due by this time, under a token. `false`: it isn't, or somebody looks at
+/// it.
 ///
 /// # Errors
 /// If the database fails.

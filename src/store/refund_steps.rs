@@ -236,7 +236,8 @@ pub async fn revive(
 ) -> Result<bool, StoreError> {
     let revived = sqlx::query(
         "update refunds set status = 'requested', next_try_at_ms = ?, ended_at_ms = null, \
-         refused_because = null, tries = 0, updated_at_ms = ? where out_request_no = ? and status = 'refused'",
+         refused_because = null, tries = 0, updated_at_ms = ? \
+         where out_request_no = ? and status = 'refused'",
     )
     .bind(now.timestamp_millis())
     .bind(now.timestamp_millis())

@@ -1,7 +1,8 @@
 //! Proof by model: every way in which an order can go, within bounds, with the real `decide`.
 //!
-//! [`state`] is one state of the world, [`world`] says what may happen next, [`happen`], [`worker`]
-//! and [`gateway`] what it does, [`judge`] asks the real decision, [`properties`] is what must hold.
+//! [`state`] is one state of the world, [`world`] says what may happen next, [`happen`],
+//! [`worker`] and [`gateway`] what it does, [`judge`] asks the real decision, [`properties`] is
+//! what must hold.
 //! Whatever the service does in one transaction is one step; anything else may come in between.
 //! Each rule that carries the promise can be left out ([`rules`]), and then the check must fail.
 //!

@@ -125,7 +125,8 @@ pub(super) async fn ask_again(shop: &Shop, ledger: &Ledger) -> BTreeMap<String, 
     orders
 }
 
-/// Every trade with a buyer's money is applied to a paid order, or is on the alarm list.
+/// Every trade with a buyer's money is applied to a paid order, is given back, or is on the alarm
+/// list.
 pub(super) async fn account_for_every_payment(
     shop: &Shop,
     ledger: &Ledger,
@@ -133,7 +134,8 @@ pub(super) async fn account_for_every_payment(
 ) {
     let promised = ledger.open().clone();
     let trades = shop.trades().await;
-    let with_money = |trade: &&Value| trade["state"] == "TRADE_SUCCESS";
+    let gave_back = |trade: &Value| trade["refunds"].as_array().is_some_and(|all| !all.is_empty());
+    let with_money = |trade: &&Value| trade["state"] == "TRADE_SUCCESS" || gave_back(trade);
     let number = |trade: &Value| trade["out_trade_no"].as_str().expect("a number").to_owned();
     let paid: Vec<_> = trades.iter().filter(with_money).map(number).collect();
     let forgotten: Vec<_> = promised.paid.iter().filter(|one| !paid.contains(one)).collect();
@@ -163,6 +165,7 @@ async fn unaccounted(shop: &Shop, orders: &BTreeMap<String, i64>, paid: &[String
             let number = payment["out_trade_no"].as_str().expect("a number").to_owned();
             let fine = match payment["status"].as_str().expect("a status") {
                 "applied" => order["status"] == "paid",
+                "late" | "duplicate" if payment["refunded_fen"] == payment["amount_fen"] => true,
                 "late" | "duplicate" | "wrong_amount" => alarmed.contains(&number),
                 _ => false,
             };

@@ -1,5 +1,5 @@
-//! The gateway's bills beside what is recorded: what a bill repairs, what it only lists, and when it
-//! is looked at.
+//! The gateway's bills beside what is recorded: what a bill repairs, what it only lists, and when
+//! it is looked at.
 
 use std::time::Duration;
 
