@@ -11,6 +11,7 @@ use crate::money::Fen;
 /// The rules in force. They are kept over a restart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in the settings")]
 pub(crate) struct Rules {
     /// How far the timestamp of a call may be off, in ms; any well-formed one without it.
     pub(crate) timestamp_window_ms: Option<u32>,

@@ -41,7 +41,7 @@ pub struct NewRefund<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opened {
     /// It is written, and its money set aside.
-    Opened(RefundRecord),
+    Opened(Box<RefundRecord>),
     /// The payment has one under this number.
     NumberTaken,
     /// Less than that is left of the payment.
@@ -65,7 +65,7 @@ pub async fn open_refund(
     if !refund_sums::reserve(tx, new.out_trade_no, new.amount).await? {
         return Ok(Opened::TooMuch);
     }
-    Ok(Opened::Opened(record))
+    Ok(Opened::Opened(Box::new(record)))
 }
 
 /// Writes a refund that somebody else has made: its money is back already. `false`: it is recorded,

@@ -111,5 +111,5 @@ pub async fn refund_payment(
     if let Some(order_id) = &payment.order_id {
         app.changes.announce(order_id);
     }
-    Ok(record)
+    Ok(*record)
 }

@@ -107,7 +107,7 @@ async fn open(
             write_order(&mut tx, request, &held, &record, now).await?;
             tx.commit().await?;
             tell(app, request, &record);
-            Ok(record)
+            Ok(*record)
         }
         Opened::TooMuch => {
             let left = refund_sums::left(&mut tx, applied).await?;

@@ -183,7 +183,7 @@ pub async fn refunds(store: &Store, page: &Page<'_>) -> Result<Vec<Expected>, St
     let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(
         "select r.out_trade_no, r.out_request_no, r.amount_fen, r.ended_at_ms from refunds r \
          cross join payments p on p.out_trade_no = r.out_trade_no where r.ended_at_ms >= ? \
-         and r.ended_at_ms < ? and r.sent_at_ms >= ? and r.status = 'succeeded' \
+         and r.ended_at_ms < ? and r.sent_at_ms >= ? and r.status <> 'refused' \
          and r.cause <> 'elsewhere' and r.paid_elsewhere is null and p.app_id = ? \
          and p.seller_id = ? and (r.ended_at_ms > ? or r.out_request_no > ?) \
          order by r.ended_at_ms, r.out_request_no limit ?",

@@ -173,7 +173,7 @@ fn ten_megabytes_are_read_in_one_pass() {
     let keys: Vec<_> = (0..100_000).map(|key| format!("\"{key}\":1")).collect();
     let body = format!(r#"{{{},"m_response":{{}},"sign":"QUJD"}}"#, keys.join(","));
     assert!(Envelope::open(body.as_bytes(), "m_response").is_ok());
-    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_mins(1), "{:?}", started.elapsed());
 }
 
 #[test]

@@ -39,7 +39,8 @@ fn table(rows: &[String], payments: usize, refunds: usize) -> Vec<u8> {
         text += "\r\n";
     }
     text += "#----------业务明细列表结束----------\r\n#交易合计：";
-    text += &format!("{payments}笔，退款合计：{refunds}笔，商家实收共0.00元\r\n");
+    let totals = format!("{payments}笔，退款合计：{refunds}笔，商家实收共0.00元\r\n");
+    text += &totals;
     GBK.encode(&text).0.into_owned()
 }
 

@@ -121,7 +121,7 @@ fn state(alarm: &AlarmRecord, session: &Session, back: &str) -> Cell {
             lines.extend([Cell::text(format!("seen by {by}")), Cell::at_opt(at)]);
         }
         (None, _) if alarm.resolved_at.is_none() => {
-            lines.push(button("acknowledge", "Acknowledge", None))
+            lines.push(button("acknowledge", "Acknowledge", None));
         }
         (None, _) => {}
     }

@@ -42,7 +42,7 @@ pub(super) async fn look_for(
             let rows = kind.read(&app.store, &page).await?;
             let Some(last) = rows.last() else { break };
             page.from = last.at;
-            page.after = kind.number(last).to_owned();
+            kind.number(last).clone_into(&mut page.after);
             looked_for += rows.len();
             for row in rows.iter().filter(|row| !billed.has(&row.out_trade_no, &row.out_request_no))
             {

@@ -15,8 +15,9 @@ pub(super) fn entries(app: &App, plan: &Plan<'_>, turn: Turn) -> Vec<Entry> {
     let from = plan.order().status;
     let line = |cause, from, to, detail| Entry { cause, from: Some(from), to, detail };
     let own = match turn {
-        Turn::Paid => vec![line("paid", from, OrderStatus::Paid, evidence(app, plan))],
-        Turn::Reopened => vec![line("paid", from, OrderStatus::Paid, evidence(app, plan))],
+        Turn::Paid | Turn::Reopened => {
+            vec![line("paid", from, OrderStatus::Paid, evidence(app, plan))]
+        }
         Turn::Cancelled => {
             vec![line("cancelled", from, OrderStatus::Cancelled, evidence(app, plan))]
         }

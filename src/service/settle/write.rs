@@ -52,12 +52,12 @@ pub(super) async fn write(app: &App, plan: &Plan<'_>) -> Result<Written, StoreEr
             tx.rollback().await?;
             return Ok(Written::Outdated);
         }
-        if turn == Turn::Reopened {
-            if let Err(sku_id) = stock_locks::lock_again(&mut tx, &plan.order().id, now).await? {
-                tx.rollback().await?;
-                tracing::info!(order.id = %plan.order().id, %sku_id, "no stock to reopen it");
-                return Ok(Written::NoStock);
-            }
+        if turn == Turn::Reopened
+            && let Err(sku_id) = stock_locks::lock_again(&mut tx, &plan.order().id, now).await?
+        {
+            tx.rollback().await?;
+            tracing::info!(order.id = %plan.order().id, %sku_id, "no stock to reopen it");
+            return Ok(Written::NoStock);
         }
         let version = plan.order().version + 1;
         let order_id = &plan.order().id;

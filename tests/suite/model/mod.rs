@@ -28,6 +28,7 @@ mod worker;
 mod world;
 
 /// Checks all states within these bounds, and says how many there were.
+#[expect(clippy::print_stdout, reason = "what a test measured is worth reading")]
 fn check(name: &str, bounds: Bounds) {
     let begun = Instant::now();
     let checker = World::new(bounds, None).checker().threads(2).spawn_bfs().join();

@@ -17,7 +17,7 @@ const REFUNDS: usize = 3;
 /// Lives that end while refunds are sent, after so long (ms).
 const LIVES_MS: [u64; 6] = [150, 400, 900, 1_400, 2_200, 3_500];
 /// A killed worker's lease, the pauses between tries, and air for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// Paid orders: id and number of the trade.
 async fn paid_orders(shop: &Shop) -> Vec<(String, String)> {

@@ -42,7 +42,7 @@ impl NextAccount {
     }
 
     fn configured(&self, dir: &Path) -> Account {
-        let file = |name: &str, text: &str| -> PathBuf { write(dir, name, text).expect("a file") };
+        let file = |name: &str, text: &str| -> PathBuf { write(dir, name, text) };
         Account {
             gateway_url: self.gateway.gateway_url(),
             app_id: NEXT_APP_ID.to_owned(),

@@ -99,7 +99,7 @@ async fn a_change_of_the_gateways_key_loses_no_payment() {
     let mut app = TestApp::start().await;
     let order = waits_unbelieving(&app).await;
     app.restart(|config, dir| {
-        config.alipay.next_alipay_public_key_file = write(dir, "next.pem", OTHER_PUBLIC_KEY);
+        config.alipay.next_alipay_public_key_file = Some(write(dir, "next.pem", OTHER_PUBLIC_KEY));
     })
     .await;
     goes_on_with_both(&app, &order).await;
@@ -112,7 +112,7 @@ async fn a_change_of_the_gateways_certificate_is_alarmed_and_loses_no_payment() 
     let order = waits_unbelieving(&app).await;
     app.assert_alarm("account_broken", alipay_simulator::DEFAULT_APP_ID).await;
     app.restart(|config, dir| {
-        config.alipay.next_alipay_cert_file = write(dir, "next.crt", OTHER_CERT);
+        config.alipay.next_alipay_cert_file = Some(write(dir, "next.crt", OTHER_CERT));
     })
     .await;
     goes_on_with_both(&app, &order).await;

@@ -121,9 +121,9 @@ async fn ten_thousand_notifications_that_nobody_sent_change_nothing() {
 
     assert!(refused > NOTIFICATIONS / 2, "{refused}");
     assert_eq!((stored(&app).await, app.sku("tea").await), before);
-    let (all, forged) = counted(&app, counter, r#"reason="bad_signature""#).await;
+    let (all, badly_signed) = counted(&app, counter, r#"reason="bad_signature""#).await;
     assert_eq!(all, refused, "each refusal is counted by its reason");
-    assert!(forged > NOTIFICATIONS / 4, "{forged}");
+    assert!(badly_signed > NOTIFICATIONS / 4, "{badly_signed}");
     let (_, effect) = counted(&app, "checkback_notifications_total", r#"effect="refused""#).await;
     let repeated = counted(&app, "checkback_notifications_total", r#"effect="repeated""#).await.1;
     assert_eq!((effect, effect + repeated), (refused, NOTIFICATIONS));

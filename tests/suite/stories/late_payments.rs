@@ -156,7 +156,7 @@ async fn a_late_payment_that_can_not_go_back_yet_does_not_change_its_order() {
     assert_eq!(app.status(&order).await, "cancelled");
     assert_eq!(app.refunds(&order).await[0]["status"], "sending");
     app.clear_faults().await;
-    app.advance(std::time::Duration::from_secs(60)).await;
+    app.advance(std::time::Duration::from_mins(1)).await;
     app.wait_until_given_back(&order, &trade, "late").await;
     app.finish().await;
 }

@@ -153,7 +153,7 @@ async fn a_balance_that_is_too_low_is_waited_for() {
     assert_eq!(app.refunds(&order).await[0]["status"], "sending");
     assert!(app.refunds_at_gateway(&trade).await.is_empty());
     app.clear_faults().await;
-    app.advance(std::time::Duration::from_secs(60)).await;
+    app.advance(std::time::Duration::from_mins(1)).await;
     app.wait_for_status(&order, "refunded").await;
     assert!(!app.open_alarms().await.contains(&alarm), "it is over");
     assert_eq!(app.refunds_at_gateway(&trade).await.len(), 1);
@@ -171,7 +171,7 @@ async fn a_refund_is_asked_for_again_four_times_in_half_a_minute() {
     assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
     assert_eq!(app.status(&order).await, "refunding");
     app.clear_faults().await;
-    app.advance(std::time::Duration::from_secs(60)).await;
+    app.advance(std::time::Duration::from_mins(1)).await;
     app.wait_for_status(&order, "refunded").await;
     app.finish().await;
 }
@@ -201,7 +201,7 @@ async fn a_request_that_nobody_lived_to_note_the_answer_of_is_in_doubt() {
     assert!(refund_steps::mark_sending(store, &number, now).await.expect("written"));
     assert_eq!(doubt().await, Some(now), "its worker died in between");
     app.clear_faults().await;
-    app.advance(std::time::Duration::from_secs(60)).await;
+    app.advance(std::time::Duration::from_mins(1)).await;
     app.wait_for_status(&order, "refunded").await;
     app.finish().await;
 }

@@ -130,7 +130,7 @@ async fn fifty_refunds_at_once_give_back_no_more_than_was_paid() {
     let count = |wanted| answers.iter().filter(|status| **status == wanted).count();
     assert_eq!((count(202), count(409)), (10, 40), "{answers:?}");
     app.clear_faults().await;
-    app.advance(Duration::from_secs(60)).await;
+    app.advance(Duration::from_mins(1)).await;
     app.wait_for_status(&order, "refunded").await;
     assert_eq!(app.refunds_at_gateway(&trade).await.len(), 10);
     assert_eq!(app.order(&order).await["refunded_fen"], 300);

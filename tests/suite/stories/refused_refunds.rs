@@ -8,9 +8,9 @@ use crate::support::{TestApp, notification, text, wait_until};
 
 const REFUND: &str = "alipay.trade.refund";
 /// Past the time in which a refund may not show yet, and the pauses between tries.
-const A_WHILE: Duration = Duration::from_secs(60);
+const A_WHILE: Duration = Duration::from_mins(1);
 /// Past the window in which the gateway refunds.
-const A_YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+const A_YEAR: Duration = Duration::from_hours(366 * 24);
 
 /// The notification of somebody else's refund, as the gateway sends it.
 fn refund_notification(trade: &str, id: &str, total: &str, number: &str, refunded: &str) -> String {

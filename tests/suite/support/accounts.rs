@@ -13,19 +13,19 @@ use super::engines::MysqlDatabase;
 use super::{TestApp, shared_broker};
 
 /// Writes a file of a configuration.
-pub(crate) fn write(dir: &Path, name: &str, text: &str) -> Option<PathBuf> {
+pub(crate) fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
     let file = dir.join(name);
     std::fs::write(&file, text).expect("a file");
-    Some(file)
+    file
 }
 
 /// Puts certificates in the place of the bare key.
 pub(crate) fn use_certificates(config: &mut Config, dir: &Path) {
     let alipay = &mut config.alipay;
     alipay.alipay_public_key_file = None;
-    alipay.app_cert_file = write(dir, "app.crt", development_keys::APP_CERT);
-    alipay.alipay_cert_file = write(dir, "alipay.crt", development_keys::GATEWAY_CERT);
-    alipay.alipay_root_cert_file = write(dir, "root.crt", development_keys::ROOT_CERT);
+    alipay.app_cert_file = Some(write(dir, "app.crt", development_keys::APP_CERT));
+    alipay.alipay_cert_file = Some(write(dir, "alipay.crt", development_keys::GATEWAY_CERT));
+    alipay.alipay_root_cert_file = Some(write(dir, "root.crt", development_keys::ROOT_CERT));
 }
 
 /// The account of this configuration gives way to another one and is remembered.

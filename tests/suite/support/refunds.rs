@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{TestApp, answer_of, json_of, text, wait_until, wait_within};
 
 /// A refund that meets hanging calls ends within this time, also on a busy machine.
-const REFUND_PATIENCE: Duration = Duration::from_secs(120);
+const REFUND_PATIENCE: Duration = Duration::from_mins(2);
 
 impl TestApp {
     /// Has calls about one trade fail; so many of them, or all.

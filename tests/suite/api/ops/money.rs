@@ -141,8 +141,7 @@ async fn a_refused_refund_is_sent_again_or_noted_as_paid_by_other_means() {
     let page = operator.get("/ops/refunds").await;
     page.assert_shows(&["refused", &number, "payment of nobody"]);
     operator.get("/ops/payments").await.assert_shows(&["refund refused", "TRADE_NOT_EXIST"]);
-    let overview = operator.get("/ops").await;
-    overview.assert_shows(&["<b>1</b> <span>refused refunds</span>"]);
+    wait_for(&operator, "/ops", "<b>1</b> <span>refused refunds</span>").await;
     let (_, after) = page.body.split_once("action=\"/ops/refunds/").expect("a button");
     let refund_no = after.split('/').next().expect("a number").to_owned();
     let again = press(&operator, &refund, &[("reason", "nobody's")]).await;

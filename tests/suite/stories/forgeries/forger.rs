@@ -198,9 +198,9 @@ impl Forger {
 
     fn in_gbk(&mut self) -> Vec<u8> {
         let (bytes, _, _) = GBK.encode("中文");
-        let escaped: String = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
+        let escaped: Vec<_> = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
         let utf8 = form::encode(&[("s", "中文")]);
-        self.genuine.replace(utf8.trim_start_matches("s="), &escaped).into_bytes()
+        self.genuine.replace(utf8.trim_start_matches("s="), &escaped.concat()).into_bytes()
     }
 
     fn html(&mut self) -> Vec<u8> {
