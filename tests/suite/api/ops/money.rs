@@ -155,8 +155,7 @@ async fn a_refused_refund_is_sent_again_or_noted_as_paid_by_other_means() {
     }
     assert_eq!(press(&operator, &retry, &[]).await.location, "/ops/refunds?said=retried");
     wait_until("it is refused again", async || {
-        let page = operator.get("/ops/refunds").await;
-        page.body.contains("asked 2 times") && page.body.contains(&elsewhere)
+        operator.get("/ops/refunds").await.body.contains(&elsewhere)
     })
     .await;
     let unsaid = press(&operator, &elsewhere, &[]).await;
