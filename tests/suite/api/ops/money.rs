@@ -38,6 +38,7 @@ async fn with_wrong_amount(app: &TestApp, key: &str) -> (String, String) {
 /// A payment that belongs to no attempt, and is unknown at the gateway.
 async fn orphan(app: &TestApp) -> String {
     let number = format!("CB{NOBODYS}");
+    app.only_notified(&number);
     assert_eq!(app.notify(notification(&number, &[])).await, (200, "success".to_owned()));
     number
 }
