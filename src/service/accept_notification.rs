@@ -88,7 +88,11 @@ pub async fn accept_notification(app: &App, raw: &[u8]) -> Result<Accepted, Noti
     if settle(app, &request).await? == Outcome::Unknown {
         return Err(NotificationError::GatewayUnknown);
     }
-    if !was_paid && let Some(record) = payments::find(&app.store, &number).await? {
+    // A payment's own notification has no such marks, and needs no second look at its row.
+    if !was_paid
+        && notify.refund_marks().is_some()
+        && let Some(record) = payments::find(&app.store, &number).await?
+    {
         note_refund(app, &notify, &record).await?;
     }
     Ok(Accepted::Processed)

@@ -285,19 +285,7 @@ pub async fn mark_paid(
     paid_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
-    let marked = sqlx::query(
-        "update orders set version = version + 1, status = 'paid', applied_out_trade_no = ?, \
-         paid_at_ms = ?, updated_at_ms = ? \
-         where id = ? and version = ? and status = 'awaiting_payment'",
-    )
-    .bind(applied.as_str())
-    .bind(paid_at.timestamp_millis())
-    .bind(now.timestamp_millis())
-    .bind(read.id.as_str())
-    .bind(read.version)
-    .execute(tx.connection())
-    .await?;
-    Ok(marked.rows_affected() == 1)
+    pay(tx, OrderStatus::AwaitingPayment, read, applied, (paid_at, now)).await
 }
 
 /// Pays a cancelled order after all. `false`: the order has changed since it was read.
@@ -311,15 +299,26 @@ pub async fn mark_reopened(
     paid_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
+    pay(tx, OrderStatus::Cancelled, read, applied, (paid_at, now)).await
+}
+
+async fn pay(
+    tx: &mut WriteTx<'_>,
+    from: OrderStatus,
+    read: &Order,
+    applied: &OutTradeNo,
+    (paid_at, now): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<bool, StoreError> {
     let marked = sqlx::query(
         "update orders set version = version + 1, status = 'paid', applied_out_trade_no = ?, \
-         paid_at_ms = ?, updated_at_ms = ? where id = ? and version = ? and status = 'cancelled'",
+         paid_at_ms = ?, updated_at_ms = ? where id = ? and version = ? and status = ?",
     )
     .bind(applied.as_str())
     .bind(paid_at.timestamp_millis())
     .bind(now.timestamp_millis())
     .bind(read.id.as_str())
     .bind(read.version)
+    .bind(from.as_str())
     .execute(tx.connection())
     .await?;
     Ok(marked.rows_affected() == 1)

@@ -66,14 +66,12 @@ fn evidence(app: &App, plan: &Plan<'_>) -> serde_json::Value {
 /// What a payment that its order can't take is given back by.
 fn automatic_refund(number: &OutTradeNo, step: &AttemptStep) -> Option<serde_json::Value> {
     match step {
-        AttemptStep::RecordPayment {
-            status: status @ (PaymentStatus::Late | PaymentStatus::Duplicate),
-            trade,
-        } if !trade.amount.is_zero() => Some(json!({
-            "out_trade_no": number,
-            "amount_fen": trade.amount,
-            "reason": status,
-        })),
+        AttemptStep::RecordPayment { status, trade }
+            if status.goes_back_by_itself() && !trade.amount.is_zero() =>
+        {
+            let amount_fen = trade.amount;
+            Some(json!({ "out_trade_no": number, "amount_fen": amount_fen, "reason": status }))
+        }
         _ => None,
     }
 }

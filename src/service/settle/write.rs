@@ -347,14 +347,10 @@ fn tell_of_payments(app: &App, plan: &Plan<'_>) {
         let AttemptStep::RecordPayment { status, trade } = step else { continue };
         let in_time = trade.paid_at.is_some_and(|at| at < plan.order().expires_at);
         app.metrics.payment(status.as_str(), in_time);
-        if automatic_statuses(status) {
+        if status.goes_back_by_itself() {
             app.refund_bell.notify_one();
         }
     }
-}
-
-fn automatic_statuses(status: PaymentStatus) -> bool {
-    matches!(status, PaymentStatus::Late | PaymentStatus::Duplicate)
 }
 
 fn milliseconds_to_seconds(ms: i64) -> f64 {
