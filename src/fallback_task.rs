@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, FixedOffset, Utc};
 use croner::Cron;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::domain::trigger::Trigger;
-use crate::service::send_refunds::send_due_refunds;
+use crate::service::send_refunds::{
+    CONCURRENT, claim_due_refunds, send_claimed_refund, send_due_refunds,
+};
 use crate::service::settle_due::{Report, settle_due_batch};
 use crate::store::StoreError;
 use crate::store::sweeps::{self, SweepRun};
@@ -100,21 +103,38 @@ pub async fn run_light_poll(app: Arc<App>, stop: CancellationToken) {
 }
 
 /// Sends refunds that are due: at once when one was written, else as often as the light poll looks.
+/// Each is sent by itself: one whose exchange hangs takes up one place, and nobody waits for it.
 pub async fn run_refunds(app: Arc<App>, stop: CancellationToken) {
+    let mut sending = JoinSet::new();
     loop {
-        let more = match send_due_refunds(&app).await {
-            Ok(looked_at) => looked_at > 0,
-            Err(error) => {
-                tracing::warn!(%error, "due refunds could not be taken, later again");
-                false
-            }
-        };
-        let pause = if more { Duration::ZERO } else { REFUND_INTERVAL };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = app.refund_bell.notified() => {}
-            () = tokio::time::sleep(pause) => {}
+        let room = CONCURRENT - sending.len();
+        let claimed = claim_due_refunds(&app, room).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "due refunds could not be taken, later again");
+            Vec::new()
+        });
+        for no in claimed {
+            let app = Arc::clone(&app);
+            sending.spawn(async move { send_claimed_refund(&app, &no).await });
         }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = app.refund_bell.notified(), if sending.len() < CONCURRENT => {}
+            () = tokio::time::sleep(REFUND_INTERVAL), if sending.len() < CONCURRENT => {}
+            Some(sent) = sending.join_next() => note_end(sent),
+        }
+        while let Some(sent) = sending.try_join_next() {
+            note_end(sent);
+        }
+    }
+    while let Some(sent) = sending.join_next().await {
+        note_end(sent);
+    }
+}
+
+/// A worker that died left its refund under a lease, which ends.
+fn note_end(sent: Result<(), JoinError>) {
+    if let Err(error) = sent {
+        tracing::error!(%error, "a worker that sent a refund died");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sends what is due in the table of refunds, in leased batches: asks the gateway, looks under the
+//! Sends what is due in the table of refunds, under leases: asks the gateway, looks under the
 //! refund's number where the answer alone decides nothing, and writes what that means. Any step can
 //! be the last one before a crash: the number stays the same, and the row stays due.
 
@@ -16,11 +16,9 @@ use crate::store::{StoreError, payments, refund_steps, refund_sums, refunds};
 
 pub(super) mod write;
 
-/// Refunds that are leased and sent at a time.
-const BATCH_ROWS: i64 = 16;
-/// The same, as a number of futures.
-const CONCURRENT: usize = 16;
-/// A batch whose worker died is free again after this: a little longer than an exchange takes.
+/// Refunds that one process leases and sends at a time.
+pub const CONCURRENT: usize = 16;
+/// A refund whose worker died is free again after this: a little longer than an exchange takes.
 const LEASE: Duration = Duration::seconds(30);
 /// An exchange that takes longer is given up and comes again: two gateway calls of 5 s.
 const SEND_BUDGET: std::time::Duration = std::time::Duration::from_secs(25);
@@ -37,27 +35,39 @@ const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 /// Pause before a refund is looked at again that the database failed at.
 const FAILURE_PAUSE: Duration = Duration::seconds(2);
 
+/// Leases as many due refunds as there is room for, and returns their numbers.
+///
+/// # Errors
+/// If the database fails, or is not done in time.
+pub async fn claim_due_refunds(app: &App, room: usize) -> Result<Vec<OutRequestNo>, StoreError> {
+    let now = app.now();
+    let rows_max = i64::try_from(room).unwrap_or(i64::MAX);
+    let lease = Lease { token: app.fresh_id(), until: now + LEASE, rows_max };
+    let claiming = refund_steps::claim_due(&app.store, &lease, now);
+    tokio::time::timeout(CLAIM_BUDGET, claiming)
+        .await
+        .map_err(|_| StoreError::Busy("no batch could be claimed in time".into()))?
+}
+
+/// Sends a refund that was claimed; a failure is logged, and it comes again.
+pub async fn send_claimed_refund(app: &App, no: &OutRequestNo) {
+    let sending = tokio::time::timeout(SEND_BUDGET, send_refund(app, no));
+    let late = |_| Err(StoreError::Busy("it took too long".into()));
+    if let Err(error) = sending.await.unwrap_or_else(late) {
+        tracing::warn!(refund.out_request_no = %no, %error, "not sent, later again");
+        look_again_soon(app, no).await;
+    }
+}
+
 /// Sends one batch of due refunds; how many it looked at.
 ///
 /// # Errors
 /// If no batch can be claimed; a failure of a single refund is logged, and it comes again.
 pub async fn send_due_refunds(app: &App) -> Result<usize, StoreError> {
-    let now = app.now();
-    let lease = Lease { token: app.fresh_id(), until: now + LEASE, rows_max: BATCH_ROWS };
-    let claiming = refund_steps::claim_due(&app.store, &lease, now);
-    let claimed = tokio::time::timeout(CLAIM_BUDGET, claiming)
-        .await
-        .map_err(|_| StoreError::Busy("no batch could be claimed in time".into()))??;
+    let claimed = claim_due_refunds(app, CONCURRENT).await?;
     let looked_at = claimed.len();
     stream::iter(claimed)
-        .for_each_concurrent(CONCURRENT, |no| async move {
-            let sending = tokio::time::timeout(SEND_BUDGET, send_refund(app, &no));
-            let late = |_| Err(StoreError::Busy("it took too long".into()));
-            if let Err(error) = sending.await.unwrap_or_else(late) {
-                tracing::warn!(refund.out_request_no = %no, %error, "not sent, later again");
-                look_again_soon(app, &no).await;
-            }
-        })
+        .for_each_concurrent(CONCURRENT, |no| async move { send_claimed_refund(app, &no).await })
         .await;
     Ok(looked_at)
 }

@@ -205,3 +205,40 @@ async fn a_request_that_nobody_lived_to_note_the_answer_of_is_in_doubt() {
     app.wait_for_status(&order, "refunded").await;
     app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_whose_exchange_hangs_delays_no_other() {
+    let app = TestApp::start().await;
+    let (hanging, its_trade) = app.place_paid("hangs", 1).await;
+    let (order, _) = app.place_paid("k", 1).await;
+    app.fault_on(&its_trade, REFUND, "timeout_before", None).await;
+    app.refund(&hanging, "r1", None).await;
+    wait_within(PATIENCE, "it hangs", async || app.fault_hits().await == 1).await;
+    app.refund(&order, "r1", None).await;
+    app.wait_for_status(&order, "refunded").await;
+    let number = text(&app.refunds(&hanging).await[0], "out_request_no");
+    let found = refunds::find(&app.app().store, &OutRequestNo::from_trusted(number)).await;
+    let found = found.expect("read").expect("there");
+    assert_eq!(found.refund.tries, 1, "its first exchange goes on");
+    app.clear_faults().await;
+    app.advance(std::time::Duration::from_mins(1)).await;
+    app.wait_for_status(&hanging, "refunded").await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_by_an_account_that_is_broken_alarms_at_once_and_waits() {
+    for kind in ["no_permission", "invalid_auth_token"] {
+        let app = TestApp::start().await;
+        let (order, trade) = app.place_paid("k", 1).await;
+        app.fault_on(&trade, REFUND, kind, Some(1)).await;
+        app.refund(&order, "r1", None).await;
+        let alarm = ("account_broken".to_owned(), app.app().config.alipay.app_id.clone());
+        let told = async || app.open_alarms().await.contains(&alarm);
+        wait_within(PATIENCE, "the alarm is open", told).await;
+        app.advance(std::time::Duration::from_mins(1)).await;
+        app.wait_for_status(&order, "refunded").await;
+        assert_eq!(app.refunds_at_gateway(&trade).await.len(), 1, "{kind}");
+        app.finish().await;
+    }
+}
