@@ -1,13 +1,17 @@
 // What must hold for any bytes that come from outside: reading them ends in a verdict, and the
 // verdict is the one of an independent reader. Panics where it does not.
 
+use std::io::{Cursor, Write as _};
 use std::sync::LazyLock;
 
+use checkback::alipay::bill::reader::{BillError, read_bill};
 use checkback::alipay::form;
 use checkback::alipay::keys::AlipayPublicKey;
 use checkback::alipay::notify;
 use checkback::alipay::wire::{Envelope, NodeKind};
+use checkback::domain::bill::{Bill, BillDay};
 use serde_json::Value;
+use zip::write::{SimpleFileOptions, ZipWriter};
 
 /// The key of the answer that is looked for.
 const NODE: &str = "m_response";
@@ -47,4 +51,43 @@ pub(crate) fn notification(body: &[u8]) {
     }
     assert!(sent("sign").is_some() && notify.value("sign").is_none());
     let _ = (notify.total_amount(), notify.gmt_payment(), notify.refund_marks());
+}
+
+/// An archive of any bytes, and one with a table of these bytes, are read or refused. A line stands
+/// in the table that it was read from, and is read alike whoever the other lines belong to.
+pub(crate) fn bill(bytes: &[u8]) {
+    let _: Result<Bill, BillError> = read(bytes.to_vec(), is_ours);
+    let Ok(ours) = read(zipped(bytes), is_ours) else { return };
+    let all = read(zipped(bytes), |_| true).expect("only the lines that are kept differ");
+    // What can't be read of others' lines doesn't matter.
+    assert!(ours.lines.len() as u64 + ours.others >= all.lines.len() as u64);
+    let kept: Vec<_> = all.lines.iter().filter(|line| is_ours(&line.out_trade_no)).collect();
+    assert_eq!(ours.lines.iter().collect::<Vec<_>>(), kept);
+    for line in &ours.lines {
+        let yuan = line.amount.to_yuan();
+        let digits = yuan.trim_end_matches('0').trim_end_matches('.');
+        let says = |row: &[u8]| {
+            [line.out_trade_no.as_str(), line.out_request_no.as_str(), digits]
+                .iter()
+                .filter(|text| text.is_ascii() && !text.is_empty())
+                .all(|text| row.windows(text.len()).any(|window| window == text.as_bytes()))
+        };
+        assert!(bytes.split(|byte| *byte == b'\n').any(says), "{line:?} stands nowhere");
+    }
+}
+
+fn is_ours(number: &str) -> bool {
+    number.starts_with("CB")
+}
+
+fn read(archive: Vec<u8>, is_ours: fn(&str) -> bool) -> Result<Bill, BillError> {
+    let day = BillDay::parse("2026-01-31").expect("a day");
+    read_bill(Cursor::new(archive), day, is_ours)
+}
+
+fn zipped(table: &[u8]) -> Vec<u8> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    writer.start_file("业务明细.csv", SimpleFileOptions::default()).expect("a file");
+    writer.write_all(table).expect("written");
+    writer.finish().expect("an archive").into_inner()
 }

@@ -9,7 +9,7 @@ mod checks;
 
 const MUTATIONS_PER_SEED: u64 = 2_000;
 /// What readers stumble over.
-const PIECES: [&[u8]; 16] = [
+const PIECES: [&[u8]; 20] = [
     b"\"",
     b"\\",
     b"{",
@@ -26,6 +26,10 @@ const PIECES: [&[u8]; 16] = [
     b"\0",
     b"\"m_response\":{}",
     b"sign=",
+    b"\r\n",
+    b"#",
+    b"-",
+    b",CB1,",
 ];
 
 /// A small generator of numbers (xorshift).
@@ -89,4 +93,9 @@ fn answers_are_read_as_an_independent_reader_reads_them() {
 #[test]
 fn notifications_are_read_as_an_independent_reader_reads_them() {
     run("notification", checks::notification);
+}
+
+#[test]
+fn bills_are_read_alike_whoever_the_other_lines_belong_to() {
+    run("bill", checks::bill);
 }
