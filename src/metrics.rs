@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -77,6 +78,10 @@ label!(
     PromiseLabel { promise }
 );
 label!(
+    /// The configuration's key of a certificate.
+    CertificateLabel { certificate }
+);
+label!(
     /// An HTTP route and the status it answered.
     RouteLabel { method, route, status }
 );
@@ -138,6 +143,8 @@ pub struct Metrics {
     pub audit_late: Family<PromiseLabel, Gauge>,
     /// When the last audit was done, in seconds since 1970; set when scraped.
     pub audit_last_run: Gauge,
+    /// When configured certificates end, in seconds since 1970; set at start.
+    pub certificate_ends: Family<CertificateLabel, Gauge>,
 }
 
 impl fmt::Debug for Metrics {
@@ -186,11 +193,13 @@ impl Metrics {
             audit_violations: Family::default(),
             audit_late: Family::default(),
             audit_last_run: Gauge::default(),
+            certificate_ends: Family::default(),
         };
         metrics.register_flow();
         metrics.register_backlog();
         metrics.register_broker();
         metrics.register_audit();
+        metrics.register_certificates();
         metrics
     }
 
@@ -277,6 +286,21 @@ impl Metrics {
             Unit::Seconds,
             self.audit_last_run.clone(),
         );
+    }
+
+    fn register_certificates(&mut self) {
+        self.registry.register_with_unit(
+            "certificate_end_timestamp",
+            "When a configured certificate ends",
+            Unit::Seconds,
+            self.certificate_ends.clone(),
+        );
+    }
+
+    /// Sets when a certificate ends; by its key in the configuration.
+    pub fn certificate_end(&self, key: String, end: DateTime<Utc>) {
+        let label = CertificateLabel { certificate: key };
+        self.certificate_ends.get_or_create(&label).set(end.timestamp());
     }
 
     /// Sets what the last audit found.

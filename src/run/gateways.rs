@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 
 use crate::alipay::certificates::{Certificate, RootCertificates};
 use crate::alipay::keys::{AlipayPublicKey, AppPrivateKey};
@@ -71,6 +72,27 @@ fn name_certificates(
         app_cert_sn: app.sn().to_owned(),
         alipay_root_cert_sn: root.sn().to_owned(),
     })
+}
+
+/// When each configured certificate ends, by its key in the configuration.
+pub(super) fn certificate_ends(config: &Alipay) -> anyhow::Result<Vec<(String, DateTime<Utc>)>> {
+    let mut ends = Vec::new();
+    for placed in &config.accounts() {
+        let account = &placed.account;
+        for (name, file) in [
+            ("app_cert_file", &account.app_cert_file),
+            ("alipay_cert_file", &account.alipay_cert_file),
+            ("next_alipay_cert_file", &account.next_alipay_cert_file),
+        ] {
+            let Some(file) = file else { continue };
+            let certificate = read(placed, name, file, Certificate::parse)?;
+            ends.push((placed.key(name), certificate.not_after()));
+        }
+        let Some(file) = &account.alipay_root_cert_file else { continue };
+        let roots = read(placed, "alipay_root_cert_file", file, RootCertificates::parse)?;
+        ends.push((placed.key("alipay_root_cert_file"), roots.not_after()));
+    }
+    Ok(ends)
 }
 
 /// Every key of Alipay's that is accepted.

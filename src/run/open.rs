@@ -58,6 +58,9 @@ pub async fn open_app(config: Config, environment: Environment) -> anyhow::Resul
     let gateway_answered = Arc::new(AtomicBool::new(true));
     let observer = |is_previous| observer(&metrics, &gateway_answered, is_previous);
     let gateways = gateways::open_all(&config.alipay, observer)?;
+    for (key, end) in gateways::certificate_ends(&config.alipay)? {
+        metrics.certificate_end(key, end);
+    }
     Ok(App {
         config,
         clock,

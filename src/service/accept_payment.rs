@@ -19,6 +19,7 @@ use crate::store::{
 };
 
 use super::refund_payment::{QuarantineError, quarantined};
+use super::settle::write::ENDED_WITH_THE_ORDER;
 
 /// Pays an order with a payment of a wrong amount.
 ///
@@ -85,12 +86,9 @@ async fn write_consequences(
     pending::remove(tx, order_id.as_str()).await?;
     // What the order's other attempts left open is closed at once.
     pending::start_over(tx, order_id, now).await?;
-    for (kind, subject) in [
-        (AlarmKind::WrongAmount, no.as_str()),
-        (AlarmKind::OrderOverdue, order_id.as_str()),
-        (AlarmKind::HalfMessageGivenUp, order_id.as_str()),
-    ] {
-        alarms::resolve(tx, kind, subject, by, now).await?;
+    alarms::resolve(tx, AlarmKind::WrongAmount, no.as_str(), by, now).await?;
+    for kind in ENDED_WITH_THE_ORDER {
+        alarms::resolve(tx, kind, order_id.as_str(), by, now).await?;
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ use crate::store::{StoreError, orders, payments, pending};
 mod lines;
 mod plan;
 mod schedule;
-mod write;
+pub(super) mod write;
 
 pub use schedule::last_look_at;
 use write::Written;

@@ -26,7 +26,7 @@ use crate::store::{
 };
 
 /// Alarms about an order that its end resolves.
-const ENDED_WITH_THE_ORDER: [AlarmKind; 3] =
+pub(in crate::service) const ENDED_WITH_THE_ORDER: [AlarmKind; 3] =
     [AlarmKind::OrderOverdue, AlarmKind::HalfMessageGivenUp, AlarmKind::CheckCountAtMaximum];
 
 /// What became of a plan.

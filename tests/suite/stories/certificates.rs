@@ -62,6 +62,11 @@ async fn payments_notifications_and_closes_work_with_certificates() {
     is_paid_by_query(&app, "queried").await;
     is_closed(&app, "closed").await;
     assert!(app.open_alarms().await.is_empty());
+    for file in ["app_cert_file", "alipay_cert_file", "alipay_root_cert_file"] {
+        let series =
+            format!("checkback_certificate_end_timestamp_seconds{{certificate=\"alipay.{file}\"}}");
+        assert!(app.metric(&series).await > 1_800_000_000, "{file}");
+    }
     app.finish().await;
 }
 
