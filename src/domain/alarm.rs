@@ -84,7 +84,7 @@ alarm_kinds! {
     RefundOverdue = "refund_overdue", Critical, 60;
     /// The gateway refused a refund for good; the subject is its `out_request_no`.
     RefundRefused = "refund_refused", Critical, 240;
-    /// Refunds wait for money on the merchant's account; the subject is the app id.
+    /// Refunds wait for money on the merchant's account; the subject is the seller id.
     BalanceTooLow = "balance_too_low", Critical, 30;
     /// The gateway no longer knows a trade that it knew; the subject is its `out_trade_no`.
     TradeVanished = "trade_vanished", Critical, 30;
@@ -118,9 +118,9 @@ alarm_kinds! {
     ClockSkew = "clock_skew", Critical, 15;
     /// A row breaks an invariant; the subject is its table and id.
     CorruptRow = "corrupt_row", Critical, 30;
-    /// The gateway's bill and the records differ; the subject is app id and day.
+    /// The gateway's bill and the records differ; the subject is app id, seller id and day.
     BillDifferences = "bill_differences", Critical, 1440;
-    /// The gateway has no bill of a day on which money came; the subject is app id and day.
+    /// The gateway has no bill of a day on which money came; app id, seller id and day.
     BillMissing = "bill_missing", Warning, 1440;
     /// The audit found a violated invariant; the subject is its number.
     InvariantViolated = "invariant_violated", Critical, 60;

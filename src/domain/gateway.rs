@@ -198,6 +198,15 @@ impl Refusal {
     pub fn in_short(&self) -> &str {
         self.sub_code.as_deref().unwrap_or(&self.code)
     }
+
+    /// The most telling code with the text for people.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        match &self.sub_msg {
+            Some(text) => format!("{}: {text}", self.in_short()),
+            None => self.in_short().to_owned(),
+        }
+    }
 }
 
 impl Answer {

@@ -66,12 +66,6 @@ impl PaymentStatus {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 
-    /// Whether such a payment goes back without anybody asking: its order can't take it.
-    #[must_use]
-    pub fn goes_back_by_itself(self) -> bool {
-        matches!(self, Self::Late | Self::Duplicate)
-    }
-
     /// Whether money can still come for it, so that it must have a row in the pending table.
     #[must_use]
     pub fn is_live(self) -> bool {

@@ -4,8 +4,7 @@
 use super::bill::{BillLine, BillLineKind};
 use super::ids::OrderId;
 use super::money::Fen;
-use super::payment::PaymentStatus;
-use super::refund::{RefundCause, RefundStatus};
+use super::refund::{RefundStatus, elsewhere_no};
 
 /// How a day of one account's bill stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,8 +48,6 @@ pub struct KnownPayment {
     pub order_id: Option<OrderId>,
     /// Whether the bill is of the account that made it.
     pub same_account: bool,
-    /// Where the attempt stands.
-    pub status: PaymentStatus,
     /// What was paid, once recorded.
     pub paid: Option<Fen>,
     /// How much of that went back.
@@ -68,8 +65,6 @@ pub struct KnownRefund {
     pub out_request_no: String,
     /// The number that it was asked for under.
     pub request_no: String,
-    /// Why it was made.
-    pub cause: RefundCause,
     /// Where it stands.
     pub status: RefundStatus,
     /// How much.
@@ -186,7 +181,7 @@ fn judge_payment(line: &BillLine, known: &KnownPayment, paid: Fen) -> Verdict {
 
 fn judge_refund(line: &BillLine, known: &KnownPayment, paid: Fen) -> Verdict {
     let number = &line.out_request_no;
-    let elsewhere = format!("elsewhere:{number}");
+    let elsewhere = elsewhere_no(number);
     let found = known
         .refunds
         .iter()

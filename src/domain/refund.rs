@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::gateway::{Refusal, UnknownReason};
 use super::ids::{OrderId, OutRequestNo, OutTradeNo};
 use super::money::Fen;
+use crate::hash::sha256_hex;
 
 /// Where a refund stands. The names are those of the API and of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -195,7 +196,7 @@ pub enum RefundStep {
     /// The gateway refuses it for good, and no money moved.
     Refuse(Refusal),
     /// Our account, key or request is refused: a person has to look, and it is asked again.
-    AccountBroken(Refusal),
+    AccountBroken(String),
     /// The gateway tells of another amount under this number: nothing is done with that.
     Contradiction(Fen),
 }
@@ -204,6 +205,8 @@ pub enum RefundStep {
 const VISIBLE_AFTER: Duration = Duration::seconds(10);
 /// Longest pause between two requests.
 const PAUSE_MAX: Duration = Duration::hours(1);
+/// Longest number of somebody else's that is kept as it is.
+const ELSEWHERE_CHARS_MAX: usize = 50;
 /// Doublings after which the pause is the longest anyway.
 const DOUBLINGS_MAX: i64 = 12;
 
@@ -249,6 +252,9 @@ pub fn judge(
             return RefundStep::Succeed;
         }
         Some(RefundFound::Succeeded(amount)) => return RefundStep::Contradiction(*amount),
+        Some(RefundFound::Unknown(reason)) if reason.is_account_broken() => {
+            return RefundStep::AccountBroken(reason.to_string());
+        }
         Some(RefundFound::NotFound | RefundFound::Unknown(_)) | None => {}
     }
     let again =
@@ -257,7 +263,7 @@ pub fn judge(
         RefundOutcome::Moved => RefundStep::Succeed,
         RefundOutcome::Accepted => again("accepted", true),
         RefundOutcome::NotNow(refusal) => again(refusal.in_short(), false),
-        RefundOutcome::AccountBroken(refusal) => RefundStep::AccountBroken(refusal.clone()),
+        RefundOutcome::AccountBroken(refusal) => RefundStep::AccountBroken(refusal.in_words()),
         RefundOutcome::Unknown(reason) => again(reason.code(), true),
         RefundOutcome::Refused(refusal) => {
             let recent = |since: DateTime<Utc>| now < since + VISIBLE_AFTER;
@@ -270,6 +276,17 @@ pub fn judge(
             }
         }
     }
+}
+
+/// The number under which a refund of somebody else's is recorded. Numbers of callers have no
+/// colon; the gateway's may be longer than ours.
+#[must_use]
+pub fn elsewhere_no(number: &str) -> String {
+    if number.len() <= ELSEWHERE_CHARS_MAX && number.is_ascii() {
+        return format!("elsewhere:{number}");
+    }
+    let hash: String = sha256_hex(&[number]).chars().take(ELSEWHERE_CHARS_MAX).collect();
+    format!("elsewhere:{hash}")
 }
 
 /// When a refund that was asked for `tries` times is asked for again: after a second, four times in

@@ -11,11 +11,11 @@ use crate::domain::ids::{OrderId, OutTradeNo};
 use crate::domain::money::Fen;
 use crate::domain::order::OrderStatus;
 use crate::domain::payment::PaymentStatus;
+use crate::store::held_order::HeldOrder;
 use crate::store::history::Entry;
 use crate::store::payments::PaymentRecord;
-use crate::store::refund_sums::HeldOrder;
 use crate::store::{
-    WriteTx, alarms, history, outbox, pending, quarantine, refund_sums, stock_locks,
+    WriteTx, alarms, held_order, history, outbox, pending, quarantine, stock_locks,
 };
 
 use super::refund_payment::{QuarantineError, quarantined};
@@ -35,7 +35,7 @@ pub async fn accept_payment(
     let paid = payment.paid.unwrap_or_default();
     let now = app.now();
     let mut tx = app.store.begin().await?;
-    let held = refund_sums::hold_order(&mut tx, &order_id, now).await?;
+    let held = held_order::hold(&mut tx, &order_id, now).await?;
     let held = held.ok_or(QuarantineError::NoSuchOrder)?;
     match held.status {
         OrderStatus::AwaitingPayment => {}
@@ -52,8 +52,8 @@ pub async fn accept_payment(
         return Err(QuarantineError::OnItsWay);
     }
     let paid_at = payment.paid_at.unwrap_or(now);
-    quarantine::pay_order(&mut tx, &order_id, no, paid, paid_at).await?;
-    write_consequences(app, &mut tx, (&order_id, &held), &payment, paid, by, now).await?;
+    held_order::pay(&mut tx, &order_id, no, paid, paid_at).await?;
+    write_consequences(app, &mut tx, &held, &payment, paid, by, now).await?;
     tx.commit().await?;
     app.metrics.order("paid");
     app.outbox_bell.notify_one();
@@ -64,13 +64,13 @@ pub async fn accept_payment(
 async fn write_consequences(
     app: &App,
     tx: &mut WriteTx<'_>,
-    (order_id, held): (&OrderId, &HeldOrder),
+    held: &HeldOrder,
     payment: &PaymentRecord,
     paid: Fen,
     by: &str,
     now: DateTime<Utc>,
 ) -> Result<(), QuarantineError> {
-    let no = &payment.attempt.out_trade_no;
+    let (order_id, no) = (&held.id, &payment.attempt.out_trade_no);
     let detail = json!({
         "out_trade_no": no,
         "asked_fen": payment.attempt.amount,

@@ -10,7 +10,7 @@ use crate::domain::ids::{OrderId, OutTradeNo};
 use crate::domain::payment::PaymentStatus;
 use crate::domain::trigger::Trigger;
 use crate::store::history::Entry;
-use crate::store::{alarms, history, pending, quarantine, refund_sums};
+use crate::store::{alarms, held_order, history, pending, quarantine};
 
 use super::refund_payment::{QuarantineError, quarantined};
 use super::settle::{Request, settle};
@@ -28,7 +28,7 @@ pub async fn attach_payment(
     let payment = quarantined(app, no, &[PaymentStatus::Orphan]).await?;
     let now = app.now();
     let mut tx = app.store.begin().await?;
-    let held = refund_sums::hold_order(&mut tx, order_id, now).await?;
+    let held = held_order::hold(&mut tx, order_id, now).await?;
     let held = held.ok_or(QuarantineError::NoSuchOrder)?;
     if !quarantine::attach(&mut tx, no, order_id, held.amount, now).await? {
         tx.rollback().await?;

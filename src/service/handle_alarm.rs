@@ -10,7 +10,7 @@ use crate::domain::ids::{OrderId, OutRequestNo, OutTradeNo};
 use crate::store::alarms::AlarmRecord;
 use crate::store::history::Entry;
 use crate::store::{
-    StoreError, WriteTx, alarm_causes, alarms, history, orders, payments, refund_sums, refunds,
+    StoreError, WriteTx, alarm_causes, alarms, held_order, history, orders, payments, refunds,
 };
 
 /// Why an alarm stays as it is.
@@ -128,7 +128,7 @@ async fn write_line(
 ) -> Result<bool, StoreError> {
     let Some(order_id) = order_id else { return Ok(false) };
     let now = app.now();
-    let Some(held) = refund_sums::hold_order(tx, order_id, now).await? else { return Ok(false) };
+    let Some(held) = held_order::hold(tx, order_id, now).await? else { return Ok(false) };
     let detail = json!({
         "alarm": alarm.kind,
         "subject": alarm.subject,

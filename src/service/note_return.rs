@@ -4,19 +4,16 @@
 
 use crate::app::App;
 use crate::domain::alarm::{Alarm, AlarmKind};
+use crate::domain::decision::account_alarm;
 use crate::domain::ids::{OutRequestNo, OutTradeNo};
 use crate::domain::money::Fen;
-use crate::domain::refund::{Refund, RefundCause, RefundFound, RefundStatus};
-use crate::hash::sha256_hex;
+use crate::domain::refund::{RefundFound, elsewhere_no};
 use crate::store::payments::PaymentRecord;
-use crate::store::{StoreError, alarms, payments, refund_steps, refunds};
+use crate::store::{StoreError, alarms, held_order, payments, refund_steps, refunds};
 
-use super::open_refund::{NewRefund, record_elsewhere};
+use super::open_refund::{elsewhere, record_elsewhere};
 use super::raise_alarm::raise_alarm;
-use super::send_refunds::write::{End, hold, write_order};
-
-/// Longest number that is kept as it is; a longer one by its hash.
-const NUMBER_CHARS_MAX: usize = 50;
+use super::send_refunds::write::{End, write_order};
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +22,7 @@ pub enum Noted {
     Ours,
     /// It is somebody else's, and recorded now or before.
     Recorded,
-    /// The gateway shows no such refund, or more money than is left: an alarm tells.
+    /// The gateway shows more money given back than is left: an alarm tells.
     Contradiction,
     /// The gateway gave no certain answer: again later.
     Unknown,
@@ -49,7 +46,7 @@ pub async fn note_return(
         app.refund_bell.notify_one();
         return Ok(Noted::Ours);
     }
-    let request_no = request_no(number);
+    let request_no = elsewhere_no(number);
     if refunds::find_by_request(&app.store, out_trade_no, &request_no).await?.is_some() {
         return Ok(Noted::Recorded);
     }
@@ -64,20 +61,17 @@ pub async fn note_return(
         RefundFound::Succeeded(amount) => record(app, &payment, &request_no, amount, actor).await,
         RefundFound::NotFound => {
             let detail = format!("told of the refund {number}, which the gateway does not show");
-            contradict(app, out_trade_no, detail).await
+            contradict(app, out_trade_no, detail).await?;
+            // It may show later.
+            Ok(Noted::Unknown)
         }
-        RefundFound::Unknown(_) => Ok(Noted::Unknown),
+        RefundFound::Unknown(reason) => {
+            if let Some(alarm) = account_alarm(&payment.attempt, &reason) {
+                raise_alarm(app, &alarm).await?;
+            }
+            Ok(Noted::Unknown)
+        }
     }
-}
-
-/// The number of a refund that somebody else made: numbers of callers have no colon.
-fn request_no(number: &str) -> String {
-    let number = if number.len() <= NUMBER_CHARS_MAX && number.is_ascii() {
-        number.to_owned()
-    } else {
-        sha256_hex(&[number]).chars().take(NUMBER_CHARS_MAX).collect()
-    };
-    format!("elsewhere:{number}")
 }
 
 async fn record(
@@ -89,29 +83,19 @@ async fn record(
 ) -> Result<Noted, StoreError> {
     let now = app.now();
     let out_trade_no = &payment.attempt.out_trade_no;
-    let new = NewRefund {
-        order_id: payment.order_id.as_ref(),
-        out_trade_no,
-        request_no: request_no.to_owned(),
-        request_hash: String::new(),
-        cause: RefundCause::Elsewhere,
-        amount,
-        reason: "given back outside this service".to_owned(),
-        items: Vec::new(),
-        by: actor,
-    };
-    let refund = as_refund(&new);
+    let order_id = payment.order_id.as_ref();
+    let new = elsewhere(order_id, out_trade_no, request_no.to_owned(), amount, actor);
     let mut tx = app.store.begin().await?;
-    let held = hold(&mut tx, &refund, now).await?;
-    if !record_elsewhere(app, &mut tx, &new, now).await? {
+    let held = held_order::hold_of(&mut tx, order_id, now).await?;
+    let Some(record) = record_elsewhere(app, &mut tx, &new, now).await? else {
         tx.rollback().await?;
         if refunds::find_by_request(&app.store, out_trade_no, request_no).await?.is_some() {
             return Ok(Noted::Recorded);
         }
         return more_than_left(app, payment, amount).await;
-    }
-    if let Some((order_id, held)) = &held {
-        write_order(app, &mut tx, (order_id, held), &refund, &End::Succeeded, actor, now).await?;
+    };
+    if let Some(held) = &held {
+        write_order(app, &mut tx, held, &record.refund, &End::Succeeded, actor, now).await?;
     }
     let detail = format!("{amount} yuan went back, not by a refund of ours");
     let alarm = Alarm::new(AlarmKind::ReturnedElsewhere, out_trade_no.as_str(), detail);
@@ -135,7 +119,8 @@ async fn more_than_left(
     let out_trade_no = &payment.attempt.out_trade_no;
     if payment.attempt.refunding.is_zero() {
         let detail = format!("the gateway shows {amount} yuan given back, more than is left of it");
-        return contradict(app, out_trade_no, detail).await;
+        contradict(app, out_trade_no, detail).await?;
+        return Ok(Noted::Contradiction);
     }
     let detail = format!("{amount} yuan went back, not by a refund of ours, which is under way");
     let subject = out_trade_no.as_str();
@@ -145,28 +130,11 @@ async fn more_than_left(
     Ok(Noted::Unknown)
 }
 
-fn as_refund(new: &NewRefund<'_>) -> Refund {
-    Refund {
-        out_request_no: OutRequestNo::from_trusted(new.request_no.as_str()),
-        order_id: new.order_id.cloned(),
-        out_trade_no: new.out_trade_no.clone(),
-        request_no: new.request_no.clone(),
-        cause: new.cause,
-        status: RefundStatus::Succeeded,
-        amount: new.amount,
-        reason: new.reason.clone(),
-        items: Vec::new(),
-        tries: 0,
-        doubt_since: None,
-    }
-}
-
 async fn contradict(
     app: &App,
     out_trade_no: &OutTradeNo,
     detail: String,
-) -> Result<Noted, StoreError> {
+) -> Result<(), StoreError> {
     let subject = out_trade_no.as_str();
-    raise_alarm(app, &Alarm::new(AlarmKind::GatewayContradiction, subject, detail)).await?;
-    Ok(Noted::Contradiction)
+    raise_alarm(app, &Alarm::new(AlarmKind::GatewayContradiction, subject, detail)).await
 }

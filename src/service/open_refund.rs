@@ -4,15 +4,24 @@
 use chrono::{DateTime, Utc};
 
 use crate::app::App;
+use crate::domain::alarm::AlarmKind;
 use crate::domain::ids::{OrderId, OutRequestNo, OutTradeNo};
 use crate::domain::money::Fen;
 use crate::domain::payment::PaymentStatus;
 use crate::domain::refund::{Refund, RefundCause, RefundItem, RefundStatus};
 use crate::store::refunds::RefundRecord;
-use crate::store::{StoreError, WriteTx, refund_sums, refunds};
+use crate::store::{StoreError, WriteTx, alarms, refund_sums, refunds};
 
 /// Who asks for refunds that nobody asked for.
 const AUTOMATIC: &str = "checkback";
+
+/// Alarms about a payment that end when all of it is back.
+const ENDED_WITH_THE_MONEY: [AlarmKind; 4] = [
+    AlarmKind::LatePayment,
+    AlarmKind::DuplicatePayment,
+    AlarmKind::WrongAmount,
+    AlarmKind::OrphanPayment,
+];
 
 /// A refund to be opened.
 #[derive(Clone, Debug)]
@@ -48,7 +57,8 @@ pub enum Opened {
     TooMuch,
 }
 
-/// Writes a refund and sets its money aside.
+/// Writes a refund and sets its money aside. Unless it is opened, the transaction has to be rolled
+/// back.
 ///
 /// # Errors
 /// If the database fails.
@@ -68,8 +78,8 @@ pub async fn open_refund(
     Ok(Opened::Opened(Box::new(record)))
 }
 
-/// Writes a refund that somebody else has made: its money is back already. `false`: it is recorded,
-/// or less than that is left of the payment.
+/// Writes a refund that somebody else has made: its money is back already. `None`: it is recorded,
+/// or less than that is left of the payment, and the transaction has to be rolled back.
 ///
 /// # Errors
 /// If the database fails.
@@ -78,15 +88,56 @@ pub async fn record_elsewhere(
     tx: &mut WriteTx<'_>,
     new: &NewRefund<'_>,
     now: DateTime<Utc>,
-) -> Result<bool, StoreError> {
+) -> Result<Option<RefundRecord>, StoreError> {
     let record = record(app, new, RefundStatus::Succeeded, now);
     if !refunds::insert(tx, &record).await?
         || !refund_sums::reserve(tx, new.out_trade_no, new.amount).await?
     {
-        return Ok(false);
+        return Ok(None);
     }
     refund_sums::conclude(tx, new.out_trade_no, new.amount, true, now).await?;
-    Ok(true)
+    resolve_if_all_back(tx, new.out_trade_no, new.by, now).await?;
+    Ok(Some(record))
+}
+
+/// A refund that was made outside this service, under the number that it is known by here.
+#[must_use]
+pub fn elsewhere<'a>(
+    order_id: Option<&'a OrderId>,
+    out_trade_no: &'a OutTradeNo,
+    request_no: String,
+    amount: Fen,
+    by: &'a str,
+) -> NewRefund<'a> {
+    NewRefund {
+        order_id,
+        out_trade_no,
+        request_no,
+        request_hash: String::new(),
+        cause: RefundCause::Elsewhere,
+        amount,
+        reason: "given back outside this service".to_owned(),
+        items: Vec::new(),
+        by,
+    }
+}
+
+/// Alarms about a payment's money end when all of it is back, whoever gave it back.
+///
+/// # Errors
+/// If the database fails.
+pub(super) async fn resolve_if_all_back(
+    tx: &mut WriteTx<'_>,
+    out_trade_no: &OutTradeNo,
+    by: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    if refund_sums::is_all_back(tx, out_trade_no).await? {
+        for kind in ENDED_WITH_THE_MONEY {
+            alarms::resolve(tx, kind, out_trade_no.as_str(), by, now).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The refund of all of a payment that its order can't take. It is asked for once, whoever finds

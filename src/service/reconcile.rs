@@ -129,6 +129,17 @@ pub async fn reconcile_day(
         Err(error) => failed(error.to_string()),
     };
     let report = write(app, &key, &token, &looked).await?;
+    if looked.compared.is_none() {
+        let problem = report.problem.as_deref();
+        tracing::warn!(
+            alipay.app_id = key.app_id,
+            bill.day = report.day,
+            state = report.state,
+            problem,
+            "bill not compared, later again"
+        );
+        return Ok(Some(report));
+    }
     tracing::info!(
         alipay.app_id = key.app_id,
         bill.day = report.day,
@@ -162,15 +173,9 @@ async fn look(
         BillOutcome::Bill(bill) => compared(app, account, key, &bill, progress).await,
         BillOutcome::NotExist if anything_expected(app, key).await? => Ok(Looked {
             state: DayState::Missing,
-            problem: Some("the gateway has no bill, but money is recorded".to_owned()),
-            ..failed(String::new())
+            ..failed("the gateway has no bill, but money is recorded".to_owned())
         }),
-        BillOutcome::NotExist => Ok(Looked {
-            state: DayState::Clean,
-            compared: Some(Compared::default()),
-            problem: None,
-            ..failed(String::new())
-        }),
+        BillOutcome::NotExist => compared(app, account, key, &Bill::default(), progress).await,
         BillOutcome::Refused(refusal) => Ok(failed(format!("refused: {}", refusal.in_short()))),
         BillOutcome::AccountBroken(refusal) => {
             let detail = format!("the bill of {} is refused: {}", key.day, refusal.in_short());
@@ -230,7 +235,7 @@ async fn write(
         bill_differences::replace(&mut tx, key, &compared.differences, fresh_id, now).await?;
     }
     for (kind, detail) in alarms_of(key, state, looked, now) {
-        let subject = format!("{} {}", key.app_id, key.day);
+        let subject = format!("{} {} {}", key.app_id, key.seller_id, key.day);
         match detail {
             Some(detail) => {
                 let alarm = Alarm::new(kind, subject, detail);

@@ -10,7 +10,7 @@ use crate::domain::refund::RefundCause;
 use crate::store::history::Entry;
 use crate::store::payments::PaymentRecord;
 use crate::store::refunds::RefundRecord;
-use crate::store::{StoreError, history, payments, quarantine, refund_sums, refunds};
+use crate::store::{StoreError, held_order, history, payments, quarantine, refunds};
 
 use super::open_refund::{NewRefund, Opened, open_refund, whole_payment_no};
 
@@ -87,10 +87,7 @@ pub async fn refund_payment(
         by,
     };
     let mut tx = app.store.begin().await?;
-    let held = match &payment.order_id {
-        Some(id) => refund_sums::hold_order(&mut tx, id, now).await?.map(|held| (id, held)),
-        None => None,
-    };
+    let held = held_order::hold_of(&mut tx, payment.order_id.as_ref(), now).await?;
     if !quarantine::hold(&mut tx, no, payment.attempt.status, now).await? {
         tx.rollback().await?;
         let status = payments::find(&app.store, no).await?.map(|found| found.attempt.status);
@@ -100,11 +97,11 @@ pub async fn refund_payment(
         tx.rollback().await?;
         return Err(QuarantineError::OnItsWay);
     };
-    if let Some((order_id, held)) = held {
+    if let Some(held) = held {
         let detail = json!({ "out_trade_no": no, "reason": reason });
         let (from, to) = (Some(held.status), held.status);
         let entry = Entry { cause: "refund_requested", from, to, detail };
-        history::append(&mut tx, order_id, held.version, by, &[entry], now).await?;
+        history::append(&mut tx, &held.id, held.version, by, &[entry], now).await?;
     }
     tx.commit().await?;
     app.refund_bell.notify_one();

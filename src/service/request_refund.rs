@@ -11,11 +11,11 @@ use crate::domain::ids::{OrderId, OutTradeNo};
 use crate::domain::money::Fen;
 use crate::domain::order::OrderStatus;
 use crate::domain::refund::{RefundCause, RefundItem, RefundStatus};
+use crate::store::held_order::HeldOrder;
 use crate::store::history::Entry;
 use crate::store::orders::{Item, OrderRecord};
-use crate::store::refund_sums::HeldOrder;
 use crate::store::refunds::RefundRecord;
-use crate::store::{StoreError, WriteTx, history, orders, refund_sums, refunds};
+use crate::store::{StoreError, WriteTx, held_order, history, orders, refund_sums, refunds};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -144,7 +144,7 @@ async fn hold(
     order_id: &OrderId,
     now: DateTime<Utc>,
 ) -> Result<HeldOrder, RefundError> {
-    let held = refund_sums::hold_order(tx, order_id, now).await?;
+    let held = held_order::hold(tx, order_id, now).await?;
     let held = held.ok_or(RefundError::NoSuchOrder)?;
     match held.status {
         OrderStatus::Paid | OrderStatus::Refunding => Ok(held),
@@ -228,7 +228,7 @@ async fn write_order(
     record: &RefundRecord,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    refund_sums::move_order(tx, request.order_id, OrderStatus::Refunding, Fen::ZERO).await?;
+    held_order::move_to(tx, &held.id, OrderStatus::Refunding, Fen::ZERO).await?;
     let refund = &record.refund;
     let entry = Entry {
         cause: "refund_requested",
@@ -242,7 +242,7 @@ async fn write_order(
             "reason": refund.reason,
         }),
     };
-    history::append(tx, request.order_id, held.version, request.by, &[entry], now).await
+    history::append(tx, &held.id, held.version, request.by, &[entry], now).await
 }
 
 fn tell(app: &App, request: &RefundRequest<'_>, record: &RefundRecord) {

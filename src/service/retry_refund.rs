@@ -7,20 +7,21 @@ use thiserror::Error;
 
 use crate::app::App;
 use crate::domain::alarm::AlarmKind;
-use crate::domain::ids::{OrderId, OutRequestNo};
+use crate::domain::ids::OutRequestNo;
 use crate::domain::money::Fen;
 use crate::domain::order::OrderStatus;
 use crate::domain::refund::{Refund, RefundStatus};
+use crate::store::held_order::HeldOrder;
 use crate::store::history::Entry;
 use crate::store::orders::Item;
-use crate::store::refund_sums::HeldOrder;
 use crate::store::refunds::RefundRecord;
 use crate::store::{
-    StoreError, WriteTx, alarms, history, orders, refund_steps, refund_sums, refunds,
+    StoreError, WriteTx, alarms, held_order, history, orders, refund_steps, refund_sums, refunds,
 };
 
+use super::open_refund::resolve_if_all_back;
 use super::request_refund::price_of_pieces;
-use super::send_refunds::write::{End, hold, write_order};
+use super::send_refunds::write::{End, write_order};
 
 /// Why nothing was done with a refund.
 #[derive(Debug, Error)]
@@ -51,15 +52,15 @@ pub async fn retry_refund(app: &App, no: &OutRequestNo, by: &str) -> Result<(), 
     let now = app.now();
     let lines = lines(app, &record.refund).await?;
     let mut tx = app.store.begin().await?;
-    let held = hold(&mut tx, &record.refund, now).await?;
+    let held = held_order::hold_of(&mut tx, record.refund.order_id.as_ref(), now).await?;
     check_pieces(&mut tx, &record.refund, &lines).await?;
     if !refund_steps::revive(&mut tx, no, now).await? {
         tx.rollback().await?;
         return Err(RetryError::NotRefused(refused(app, no).await?.refund.status));
     }
     reserve(&mut tx, &record.refund).await?;
-    if let Some((order_id, held)) = &held {
-        note_retry(&mut tx, (order_id, held), &record.refund, by, now).await?;
+    if let Some(held) = &held {
+        note_retry(&mut tx, held, &record.refund, by, now).await?;
     }
     alarms::resolve(&mut tx, AlarmKind::RefundRefused, no.as_str(), by, now).await?;
     tx.commit().await.map_err(RetryError::Store)?;
@@ -83,7 +84,7 @@ pub async fn settle_refund_elsewhere(
     let now = app.now();
     let lines = lines(app, refund).await?;
     let mut tx = app.store.begin().await?;
-    let held = hold(&mut tx, refund, now).await?;
+    let held = held_order::hold_of(&mut tx, refund.order_id.as_ref(), now).await?;
     check_pieces(&mut tx, refund, &lines).await?;
     if !refund_steps::settle_elsewhere(&mut tx, no, reference, now).await? {
         tx.rollback().await?;
@@ -91,10 +92,11 @@ pub async fn settle_refund_elsewhere(
     }
     reserve(&mut tx, refund).await?;
     refund_sums::conclude(&mut tx, &refund.out_trade_no, refund.amount, true, now).await?;
-    if let Some((order_id, held)) = &held {
-        write_order(app, &mut tx, (order_id, held), refund, &End::Succeeded, by, now).await?;
+    if let Some(held) = &held {
+        write_order(app, &mut tx, held, refund, &End::Succeeded, by, now).await?;
     }
     alarms::resolve(&mut tx, AlarmKind::RefundRefused, no.as_str(), by, now).await?;
+    resolve_if_all_back(&mut tx, &refund.out_trade_no, by, now).await?;
     tx.commit().await.map_err(RetryError::Store)?;
     app.outbox_bell.notify_one();
     announce(app, refund);
@@ -144,7 +146,7 @@ async fn reserve(tx: &mut WriteTx<'_>, refund: &Refund) -> Result<(), RetryError
 
 async fn note_retry(
     tx: &mut WriteTx<'_>,
-    (order_id, held): (&OrderId, &HeldOrder),
+    held: &HeldOrder,
     refund: &Refund,
     by: &str,
     now: DateTime<Utc>,
@@ -152,11 +154,11 @@ async fn note_retry(
     let is_applied = held.applied.as_ref() == Some(&refund.out_trade_no);
     let to = if is_applied { OrderStatus::Refunding } else { held.status };
     if is_applied {
-        refund_sums::move_order(tx, order_id, to, Fen::ZERO).await?;
+        held_order::move_to(tx, &held.id, to, Fen::ZERO).await?;
     }
     let detail = json!({ "out_request_no": refund.out_request_no, "by": by });
     let entry = Entry { cause: "refund_retried", from: Some(held.status), to, detail };
-    history::append(tx, order_id, held.version, by, &[entry], now).await
+    history::append(tx, &held.id, held.version, by, &[entry], now).await
 }
 
 fn announce(app: &App, refund: &Refund) {

@@ -95,7 +95,7 @@ async fn send_refund(app: &App, no: &OutRequestNo) -> Result<(), StoreError> {
     let (sent, found) = exchange(app, &record, &payment, begun_at).await;
     let step = judge(&record.refund, &sent, found.as_ref(), app.now());
     let waits = matches!(sent, RefundOutcome::NotNow(_));
-    let account = payment.attempt.account.app_id.as_str();
+    let account = &payment.attempt.account;
     let mut tries = 0;
     loop {
         tries += 1;

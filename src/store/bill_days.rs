@@ -176,6 +176,31 @@ pub async fn due(
     rows.into_iter().map(read).collect()
 }
 
+/// Puts a day off that can't be looked at, and says why.
+///
+/// # Errors
+/// If the database fails.
+pub async fn put_off(
+    store: &Store,
+    key: &DayKey,
+    problem: &str,
+    next_look_at: Option<DateTime<Utc>>,
+) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    sqlx::query(
+        "update bill_days set problem = ?, next_look_at_ms = ? where app_id = ? \
+         and seller_id = ? and bill_day = ?",
+    )
+    .bind(problem)
+    .bind(next_look_at.map(|at| at.timestamp_millis()))
+    .bind(&key.app_id)
+    .bind(&key.seller_id)
+    .bind(key.day.to_string())
+    .execute(tx.connection())
+    .await?;
+    tx.commit().await
+}
+
 /// Leases a day that is due by this time, under a token. `false`: it isn't, or somebody looks at
 /// it.
 ///

@@ -7,19 +7,18 @@ use chrono::{DateTime, Utc};
 use super::{Store, StoreError, time};
 use crate::domain::ids::OrderId;
 use crate::domain::money::Fen;
-use crate::domain::payment::PaymentStatus;
 use crate::domain::reconciliation::{KnownPayment, KnownRefund};
-use crate::domain::refund::{RefundCause, RefundStatus};
+use crate::domain::refund::RefundStatus;
 
 /// Numbers that one statement asks for.
 pub const NUMBERS_MAX: usize = 50;
 
-const SELECT_PAYMENTS: &str = "select out_trade_no, order_id, app_id, seller_id, status, \
+const SELECT_PAYMENTS: &str = "select out_trade_no, order_id, app_id, seller_id, \
     paid_fen, refunded_fen, trade_no from payments where out_trade_no in (?, ?, ?, ?, ?, ?, ?, \
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
-const SELECT_REFUNDS: &str = "select out_trade_no, out_request_no, request_no, cause, status, \
+const SELECT_REFUNDS: &str = "select out_trade_no, out_request_no, request_no, status, \
     amount_fen, paid_elsewhere from refunds where out_trade_no in (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
     ?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -30,7 +29,6 @@ struct PaymentRow {
     order_id: Option<String>,
     app_id: String,
     seller_id: String,
-    status: String,
     paid_fen: Option<i64>,
     refunded_fen: i64,
     trade_no: Option<String>,
@@ -41,7 +39,6 @@ struct RefundRow {
     out_trade_no: String,
     out_request_no: String,
     request_no: String,
-    cause: String,
     status: String,
     amount_fen: i64,
     paid_elsewhere: Option<String>,
@@ -54,7 +51,6 @@ impl PaymentRow {
         let refunded = Fen::new(self.refunded_fen).ok_or_else(|| corrupt("refunded_fen"))?;
         Ok(KnownPayment {
             same_account: self.app_id == app_id && self.seller_id == seller_id,
-            status: PaymentStatus::parse(&self.status).ok_or_else(|| corrupt("status"))?,
             paid: paid.transpose()?,
             refunded,
             order_id: self.order_id.map(OrderId::from_trusted),
@@ -68,7 +64,6 @@ impl RefundRow {
     fn into_known(self) -> Result<KnownRefund, StoreError> {
         let corrupt = |column| StoreError::corrupt("refunds", column, &self.out_request_no);
         Ok(KnownRefund {
-            cause: RefundCause::parse(&self.cause).ok_or_else(|| corrupt("cause"))?,
             status: RefundStatus::parse(&self.status).ok_or_else(|| corrupt("status"))?,
             amount: Fen::new(self.amount_fen).ok_or_else(|| corrupt("amount_fen"))?,
             paid_elsewhere: self.paid_elsewhere.is_some(),

@@ -25,6 +25,7 @@ pub mod clock_probe;
 mod connection;
 pub mod deployment;
 mod error;
+pub mod held_order;
 pub mod history;
 pub mod idempotency;
 pub mod notifications;

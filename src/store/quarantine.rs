@@ -31,30 +31,6 @@ pub async fn apply(
     Ok(applied.rows_affected() == 1)
 }
 
-/// Pays an order that this transaction holds; it costs what was paid from now on.
-///
-/// # Errors
-/// If the database fails.
-pub async fn pay_order(
-    tx: &mut WriteTx<'_>,
-    order_id: &OrderId,
-    applied: &OutTradeNo,
-    paid: Fen,
-    paid_at: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "update orders set status = 'paid', amount_fen = ?, applied_out_trade_no = ?, \
-         paid_at_ms = ? where id = ?",
-    )
-    .bind(paid.fen())
-    .bind(applied.as_str())
-    .bind(paid_at.timestamp_millis())
-    .bind(order_id.as_str())
-    .execute(tx.connection())
-    .await?;
-    Ok(())
-}
-
 /// Holds a payment that still has this status, for one decision about it, until the transaction
 /// ends. `false`: somebody was first.
 ///

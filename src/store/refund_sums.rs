@@ -1,90 +1,13 @@
-//! How much of a payment went back and may still go back, and what that makes of its order. The
-//! conditions of these updates are what keeps concurrent refunds within the payment.
+//! How much of a payment went back and may still go back. The conditions of these updates are what
+//! keeps concurrent refunds within the payment.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::{Store, StoreError, WriteTx};
-use crate::domain::ids::{OrderId, OutTradeNo};
+use crate::domain::ids::OutTradeNo;
 use crate::domain::money::Fen;
-use crate::domain::order::OrderStatus;
-
-/// An order whose row this transaction holds, under the version that it took.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldOrder {
-    /// The version of the change to be written.
-    pub version: i64,
-    /// Where the order stands.
-    pub status: OrderStatus,
-    /// What was paid for it.
-    pub amount: Fen,
-    /// How much of that went back.
-    pub refunded: Fen,
-    /// The attempt whose payment is applied.
-    pub applied: Option<OutTradeNo>,
-}
-
-/// Takes an order's next version and reads it; nobody else changes it until this transaction ends.
-/// `None`: there is no such order.
-///
-/// # Errors
-/// If the database fails or the row breaks an invariant.
-pub async fn hold_order(
-    tx: &mut WriteTx<'_>,
-    id: &OrderId,
-    now: DateTime<Utc>,
-) -> Result<Option<HeldOrder>, StoreError> {
-    let taken =
-        sqlx::query("update orders set version = version + 1, updated_at_ms = ? where id = ?")
-            .bind(now.timestamp_millis())
-            .bind(id.as_str())
-            .execute(tx.connection())
-            .await?;
-    if taken.rows_affected() != 1 {
-        return Ok(None);
-    }
-    let (version, status, amount_fen, refunded_fen, applied): (
-        i64,
-        String,
-        i64,
-        i64,
-        Option<String>,
-    ) = sqlx::query_as(
-        "select version, status, amount_fen, refunded_fen, applied_out_trade_no \
-             from orders where id = ?",
-    )
-    .bind(id.as_str())
-    .fetch_one(tx.connection())
-    .await?;
-    let corrupt = |column| StoreError::corrupt("orders", column, id.as_str());
-    Ok(Some(HeldOrder {
-        version,
-        status: OrderStatus::parse(&status).ok_or_else(|| corrupt("status"))?,
-        amount: Fen::new(amount_fen).ok_or_else(|| corrupt("amount_fen"))?,
-        refunded: Fen::new(refunded_fen).ok_or_else(|| corrupt("refunded_fen"))?,
-        applied: applied.map(OutTradeNo::from_trusted),
-    }))
-}
-
-/// Writes what a refund makes of an order that this transaction holds.
-///
-/// # Errors
-/// If the database fails.
-pub async fn move_order(
-    tx: &mut WriteTx<'_>,
-    id: &OrderId,
-    status: OrderStatus,
-    gone_back: Fen,
-) -> Result<(), StoreError> {
-    sqlx::query("update orders set status = ?, refunded_fen = refunded_fen + ? where id = ?")
-        .bind(status.as_str())
-        .bind(gone_back.fen())
-        .bind(id.as_str())
-        .execute(tx.connection())
-        .await?;
-    Ok(())
-}
 
 /// How much of a payment is neither back nor on its way back; `None` if nothing was paid.
 ///

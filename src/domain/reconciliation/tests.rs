@@ -20,7 +20,6 @@ fn paid(amount: i64) -> KnownPayment {
     KnownPayment {
         order_id: Some(OrderId::from_trusted("O1")),
         same_account: true,
-        status: PaymentStatus::Applied,
         paid: Some(fen(amount)),
         refunded: Fen::ZERO,
         trade_no: Some("9".to_owned()),
@@ -32,7 +31,6 @@ fn with_refund(status: RefundStatus, amount: i64) -> KnownPayment {
     let refund = KnownRefund {
         out_request_no: "R1".to_owned(),
         request_no: "r1".to_owned(),
-        cause: RefundCause::Requested,
         status,
         amount: fen(amount),
         paid_elsewhere: false,

@@ -68,7 +68,8 @@ pub async fn reconcile_due(app: &App) -> Result<usize, StoreError> {
     for key in bill_days::due(&app.store, BATCH_ROWS, app.now()).await? {
         let account = accounts.iter().find(|account| key_of(account, key.day) == key);
         let Some(account) = account else {
-            tracing::debug!(alipay.app_id = key.app_id, "the account of a bill isn't configured");
+            let next = next_look(app, key.day, Ended::Failed, app.now());
+            bill_days::put_off(&app.store, &key, "its account isn't configured", next).await?;
             continue;
         };
         let looked = reconcile_day(app, account, key.day, When::Due, &|_| {}).await?;

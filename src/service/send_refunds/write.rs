@@ -7,29 +7,22 @@ use serde_json::json;
 use crate::app::App;
 use crate::domain::alarm::{Alarm, AlarmKind};
 use crate::domain::event::{OrderEvent, OrderEventKind};
-use crate::domain::gateway::Refusal;
-use crate::domain::ids::OrderId;
 use crate::domain::money::Fen;
 use crate::domain::order::OrderStatus;
+use crate::domain::payment::AccountRef;
 use crate::domain::refund::{Refund, RefundStep, next_try};
+use crate::store::held_order::HeldOrder;
 use crate::store::history::Entry;
 use crate::store::refund_steps::Undecided;
-use crate::store::refund_sums::HeldOrder;
 use crate::store::refunds::RefundRecord;
 use crate::store::{
-    StoreError, WriteTx, alarms, history, outbox, pending, refund_steps, refund_sums,
+    StoreError, WriteTx, alarms, held_order, history, outbox, pending, refund_steps, refund_sums,
 };
+
+use super::super::open_refund::resolve_if_all_back;
 
 /// Who stands in the history.
 const ACTOR: &str = "refund_sender";
-/// Alarms about a payment that end when all of it is back.
-const PAYMENT_ALARMS: [AlarmKind; 4] = [
-    AlarmKind::LatePayment,
-    AlarmKind::DuplicatePayment,
-    AlarmKind::WrongAmount,
-    AlarmKind::OrphanPayment,
-];
-
 /// How a refund ends.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::service) enum End<'a> {
@@ -44,7 +37,7 @@ pub(in crate::service) enum End<'a> {
 /// is not asked less often.
 pub(super) async fn write(
     app: &App,
-    (record, account): (&RefundRecord, &str),
+    (record, account): (&RefundRecord, &AccountRef),
     step: &RefundStep,
     waits: bool,
     begun_at: DateTime<Utc>,
@@ -54,16 +47,19 @@ pub(super) async fn write(
     match step {
         RefundStep::Succeed => end(app, (record, account), End::Succeeded).await,
         RefundStep::Refuse(refusal) => {
-            end(app, (record, account), End::Refused(&words(refusal))).await
+            end(app, (record, account), End::Refused(&refusal.in_words())).await
         }
         RefundStep::AskAgain { answer, in_doubt } => {
             let detail = format!("the gateway says {answer}: refunds wait until it is topped up");
-            let alarm = waits.then(|| Alarm::new(AlarmKind::BalanceTooLow, account, detail));
+            let alarm = waits
+                .then(|| Alarm::new(AlarmKind::BalanceTooLow, account.seller_id.as_str(), detail));
             again(app, &record.refund, &undecided(answer, *in_doubt), alarm).await
         }
-        RefundStep::AccountBroken(refusal) => {
-            let alarm = Alarm::new(AlarmKind::AccountBroken, account, words(refusal));
-            again(app, &record.refund, &undecided(refusal.in_short(), false), Some(alarm)).await
+        RefundStep::AccountBroken(words) => {
+            let alarm =
+                Alarm::new(AlarmKind::AccountBroken, account.app_id.as_str(), words.as_str());
+            // Such an answer needn't be signed: it doesn't say that nothing was done.
+            again(app, &record.refund, &undecided("account_broken", true), Some(alarm)).await
         }
         RefundStep::Contradiction(amount) => {
             let detail = format!(
@@ -74,13 +70,6 @@ pub(super) async fn write(
             let alarm = Alarm::new(AlarmKind::GatewayContradiction, subject, detail);
             again(app, &record.refund, &undecided("another amount", true), Some(alarm)).await
         }
-    }
-}
-
-fn words(refusal: &Refusal) -> String {
-    match &refusal.sub_msg {
-        Some(text) => format!("{}: {text}", refusal.in_short()),
-        None => refusal.in_short().to_owned(),
     }
 }
 
@@ -106,13 +95,13 @@ async fn again(
 /// Ends a refund, whoever is first.
 async fn end(
     app: &App,
-    (record, account): (&RefundRecord, &str),
+    (record, account): (&RefundRecord, &AccountRef),
     end: End<'_>,
 ) -> Result<(), StoreError> {
     let now = app.now();
     let refund = &record.refund;
     let mut tx = app.store.begin().await?;
-    let held = hold(&mut tx, refund, now).await?;
+    let held = held_order::hold_of(&mut tx, refund.order_id.as_ref(), now).await?;
     let ended = match end {
         End::Succeeded => refund_steps::succeed(&mut tx, &refund.out_request_no, now).await?,
         End::Refused(why) => {
@@ -124,11 +113,11 @@ async fn end(
     }
     let went_back = matches!(end, End::Succeeded);
     refund_sums::conclude(&mut tx, &refund.out_trade_no, refund.amount, went_back, now).await?;
-    if let Some((order_id, held)) = &held {
-        write_order(app, &mut tx, (order_id, held), refund, &end, ACTOR, now).await?;
+    if let Some(held) = &held {
+        write_order(app, &mut tx, held, refund, &end, ACTOR, now).await?;
         if !went_back {
             // Somebody else's refund may be the reason, and would be seen on the trade.
-            pending::look_again(&mut tx, order_id, &refund.out_trade_no, now).await?;
+            pending::look_again(&mut tx, &held.id, &refund.out_trade_no, now).await?;
         }
     }
     write_alarms(app, &mut tx, (refund, account), &end, now).await?;
@@ -137,25 +126,11 @@ async fn end(
     Ok(())
 }
 
-/// The order before its payment and its refund, as everywhere, so that nobody waits crosswise.
-pub(in crate::service) async fn hold(
-    tx: &mut WriteTx<'_>,
-    refund: &Refund,
-    now: DateTime<Utc>,
-) -> Result<Option<(OrderId, HeldOrder)>, StoreError> {
-    let Some(order_id) = &refund.order_id else { return Ok(None) };
-    let held = refund_sums::hold_order(tx, order_id, now).await?;
-    let held = held.ok_or_else(|| {
-        StoreError::corrupt("refunds", "order_id", refund.out_request_no.as_str())
-    })?;
-    Ok(Some((order_id.clone(), held)))
-}
-
 /// What the end of a refund makes of its order. Only the applied payment's refunds move the order.
 pub(in crate::service) async fn write_order(
     app: &App,
     tx: &mut WriteTx<'_>,
-    (order_id, held): (&OrderId, &HeldOrder),
+    held: &HeldOrder,
     refund: &Refund,
     end: &End<'_>,
     actor: &str,
@@ -166,7 +141,7 @@ pub(in crate::service) async fn write_order(
     let to = if is_applied {
         let gone_back = if went_back { refund.amount } else { Fen::ZERO };
         let to = next_status(tx, held, refund, gone_back).await?;
-        refund_sums::move_order(tx, order_id, to, gone_back).await?;
+        held_order::move_to(tx, &held.id, to, gone_back).await?;
         to
     } else {
         held.status
@@ -193,10 +168,10 @@ pub(in crate::service) async fn write_order(
         from = to;
     }
     entries.push(Entry { cause, from: Some(from), to, detail });
-    history::append(tx, order_id, held.version, actor, &entries, now).await?;
+    history::append(tx, &held.id, held.version, actor, &entries, now).await?;
     if is_applied && went_back {
         let (kind, sequence) = (OrderEventKind::Refunded, held.version);
-        let event = OrderEvent::new(kind, &app.deployment, order_id, sequence, refund.amount, now);
+        let event = OrderEvent::new(kind, &app.deployment, &held.id, sequence, refund.amount, now);
         outbox::insert(tx, &event, now).await?;
     }
     Ok(())
@@ -219,7 +194,7 @@ async fn next_status(
 async fn write_alarms(
     app: &App,
     tx: &mut WriteTx<'_>,
-    (refund, account): (&Refund, &str),
+    (refund, account): (&Refund, &AccountRef),
     end: &End<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
@@ -230,13 +205,8 @@ async fn write_alarms(
         let alarm = Alarm::new(AlarmKind::RefundRefused, number, detail);
         return alarms::raise(tx, &alarm, &app.fresh_id(), now).await;
     }
-    alarms::resolve(tx, AlarmKind::BalanceTooLow, account, ACTOR, now).await?;
-    if refund_sums::is_all_back(tx, &refund.out_trade_no).await? {
-        for kind in PAYMENT_ALARMS {
-            alarms::resolve(tx, kind, refund.out_trade_no.as_str(), ACTOR, now).await?;
-        }
-    }
-    Ok(())
+    alarms::resolve(tx, AlarmKind::BalanceTooLow, &account.seller_id, ACTOR, now).await?;
+    resolve_if_all_back(tx, &refund.out_trade_no, ACTOR, now).await
 }
 
 fn tell(app: &App, refund: &Refund, end: &End<'_>) {

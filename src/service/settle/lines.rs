@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
+use super::super::open_refund::automatic;
 use super::plan::{Plan, Turn};
 use crate::app::App;
 use crate::domain::decision::AttemptStep;
-use crate::domain::ids::OutTradeNo;
+use crate::domain::ids::{OrderId, OutTradeNo};
 use crate::domain::order::OrderStatus;
 use crate::domain::payment::PaymentStatus;
 use crate::store::history::Entry;
@@ -32,7 +33,7 @@ pub(super) fn entries(app: &App, plan: &Plan<'_>, turn: Turn) -> Vec<Entry> {
     for (number, step) in plan.steps() {
         let (cause, detail) = describe(number, &step);
         lines.push(line(cause, from, from, detail));
-        if let Some(detail) = automatic_refund(number, &step) {
+        if let Some(detail) = automatic_refund(&plan.order().id, number, &step) {
             lines.push(line("refund_requested", from, from, detail));
         }
     }
@@ -63,17 +64,20 @@ fn evidence(app: &App, plan: &Plan<'_>) -> serde_json::Value {
     })
 }
 
-/// What a payment that its order can't take is given back by.
-fn automatic_refund(number: &OutTradeNo, step: &AttemptStep) -> Option<serde_json::Value> {
-    match step {
-        AttemptStep::RecordPayment { status, trade }
-            if status.goes_back_by_itself() && !trade.amount.is_zero() =>
-        {
-            let amount_fen = trade.amount;
-            Some(json!({ "out_trade_no": number, "amount_fen": amount_fen, "reason": status }))
-        }
-        _ => None,
-    }
+/// The refund that gives a payment back which its order can't take.
+fn automatic_refund(
+    order_id: &OrderId,
+    number: &OutTradeNo,
+    step: &AttemptStep,
+) -> Option<serde_json::Value> {
+    let AttemptStep::RecordPayment { status, trade } = step else { return None };
+    let refund = automatic(order_id, number, *status, trade.amount)?;
+    Some(json!({
+        "request_no": refund.request_no,
+        "out_trade_no": number,
+        "amount_fen": refund.amount,
+        "reason": status,
+    }))
 }
 
 fn describe(number: &OutTradeNo, step: &AttemptStep) -> (&'static str, serde_json::Value) {

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::super::open_refund::{NewRefund, Opened, automatic, open_refund, record_elsewhere};
+use super::super::open_refund::{Opened, automatic, elsewhere, open_refund, record_elsewhere};
 use super::Outcome;
 use super::lines::entries;
 use super::plan::{Plan, Turn};
@@ -16,13 +16,13 @@ use crate::domain::ids::{OrderId, OutTradeNo};
 use crate::domain::money::Fen;
 use crate::domain::order::OrderStatus;
 use crate::domain::payment::PaymentStatus;
-use crate::domain::refund::RefundCause;
+use crate::domain::refund::elsewhere_no;
 use crate::domain::trigger::Trigger;
 use crate::store::history::Entry;
 use crate::store::pending::{Kind, Pending, Round};
 use crate::store::{
-    StoreError, WriteTx, alarms, history, notifications, orders, outbox, payments, pending,
-    refund_sums, stock_locks,
+    StoreError, WriteTx, alarms, held_order, history, notifications, orders, outbox, payments,
+    pending, stock_locks,
 };
 
 /// Alarms about an order that its end resolves.
@@ -108,7 +108,7 @@ async fn write_order(
         Turn::WalkedBack(status) => {
             let applied = order.applied.as_ref();
             let amount = applied.and_then(|no| plan.gone_elsewhere(no)).unwrap_or_default();
-            refund_sums::move_order(tx, &order.id, status, amount).await?;
+            held_order::move_to(tx, &order.id, status, amount).await?;
             (OrderEventKind::Refunded, amount)
         }
         Turn::Unchanged => return Ok(true),
@@ -197,18 +197,9 @@ async fn note_elsewhere(
     amount: Fen,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
-    let refund = NewRefund {
-        order_id: Some(order_id),
-        out_trade_no: number,
-        request_no: format!("elsewhere:{}", app.fresh_id()),
-        request_hash: String::new(),
-        cause: RefundCause::Elsewhere,
-        amount,
-        reason: "given back outside this service".to_owned(),
-        items: Vec::new(),
-        by: "gateway",
-    };
-    record_elsewhere(app, tx, &refund, now).await
+    let request_no = elsewhere_no(&app.fresh_id());
+    let refund = elsewhere(Some(order_id), number, request_no, amount, "gateway");
+    Ok(record_elsewhere(app, tx, &refund, now).await?.is_some())
 }
 
 /// The last look at closed attempts is repeated until its answer is certain.
@@ -321,6 +312,9 @@ fn tell(app: &App, plan: &Plan<'_>, turn: Turn, entries: &[Entry], now: DateTime
         );
     }
     tell_of_payments(app, plan);
+    if entries.iter().any(|entry| entry.cause == "refund_requested") {
+        app.refund_bell.notify_one();
+    }
     match turn {
         Turn::Paid => app.metrics.order("paid"),
         Turn::Reopened => app.metrics.order("reopened"),
@@ -347,9 +341,6 @@ fn tell_of_payments(app: &App, plan: &Plan<'_>) {
         let AttemptStep::RecordPayment { status, trade } = step else { continue };
         let in_time = trade.paid_at.is_some_and(|at| at < plan.order().expires_at);
         app.metrics.payment(status.as_str(), in_time);
-        if status.goes_back_by_itself() {
-            app.refund_bell.notify_one();
-        }
     }
 }
 

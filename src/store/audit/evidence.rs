@@ -12,6 +12,7 @@ pub async fn silent_at_maximum(store: &Store, maximum: i64) -> Result<Vec<String
         "select order_id from pending_payments where kind = 'order' and (check_count < 0 \
          or check_count >= ?) and not exists (select 1 from alarms \
          where alarms.subject = pending_payments.order_id \
+         and alarms.kind = 'check_count_at_maximum' \
          and alarms.resolved_at_ms is null) limit ?",
     )
     .bind(maximum)

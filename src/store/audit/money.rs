@@ -75,7 +75,8 @@ pub(super) const CHECKS: [Invariant; 18] = [
         id: "I14",
         name: "a refund that was refused and not paid by other means has an alarm",
         sql: "select out_request_no from refunds where status = 'refused' and not exists \
-              (select 1 from alarms where alarms.subject = refunds.out_request_no) limit ?",
+              (select 1 from alarms where alarms.subject = refunds.out_request_no \
+              and alarms.kind = 'refund_refused') limit ?",
     },
     Invariant {
         id: "I4",

@@ -78,7 +78,8 @@ impl TestApp {
     }
 
     fn bill_subject(&self, day: BillDay) -> String {
-        format!("{} {day}", self.app().account().app_id)
+        let account = self.app().account();
+        format!("{} {} {day}", account.app_id, account.seller_id)
     }
 }
 

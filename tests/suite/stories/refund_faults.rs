@@ -146,7 +146,7 @@ async fn a_balance_that_is_too_low_is_waited_for() {
     let (order, trade) = app.place_paid("k", 1).await;
     app.fault_on(&trade, REFUND, "balance_too_low", None).await;
     app.refund(&order, "r1", None).await;
-    let alarm = ("balance_too_low".to_owned(), app.app().config.alipay.app_id.clone());
+    let alarm = ("balance_too_low".to_owned(), app.app().config.alipay.seller_id.clone());
     wait_within(PATIENCE, "the alarm is open", async || app.open_alarms().await.contains(&alarm))
         .await;
     assert_eq!(app.status(&order).await, "refunding");
