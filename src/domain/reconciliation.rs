@@ -58,6 +58,15 @@ pub struct KnownPayment {
     pub refunds: Vec<KnownRefund>,
 }
 
+impl KnownPayment {
+    /// How much of it the gateway gave back; what was paid by other means isn't on its bills.
+    fn gone_through_gateway(&self) -> Option<Fen> {
+        let by_other_means = |refund: &&KnownRefund| refund.paid_elsewhere;
+        let others = self.refunds.iter().filter(by_other_means);
+        others.map(|refund| refund.amount).try_fold(self.refunded, Fen::checked_sub)
+    }
+}
+
 /// What is recorded of a refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownRefund {
@@ -189,7 +198,7 @@ fn judge_refund(line: &BillLine, known: &KnownPayment, paid: Fen) -> Verdict {
     let Some(refund) = found else {
         let under_way = known.refunds.iter().any(|refund| !refund.status.is_ended());
         // All of it is back and accounted for, if under another number.
-        return if known.refunded == paid && !under_way {
+        return if known.gone_through_gateway() == Some(paid) && !under_way {
             Verdict::Fits
         } else {
             Verdict::NoteReturn

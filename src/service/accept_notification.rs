@@ -10,16 +10,18 @@ use crate::domain::alarm::{Alarm, AlarmKind};
 use crate::domain::answer_log::Asked;
 use crate::domain::gateway::{Answer, PaidTrade};
 use crate::domain::ids::OutTradeNo;
+use crate::domain::money::Fen;
 use crate::domain::payment::Attempt;
 use crate::domain::trigger::Trigger;
 use crate::hash::sha256_hex;
 use crate::store::notifications::Notification;
 use crate::store::payments::PaymentRecord;
-use crate::store::{StoreError, alarms, notifications, payments};
+use crate::store::{StoreError, alarms, notifications, payments, refund_sums};
 
 use super::note_return::{Noted, note_return};
 use super::note_seen::note_seen;
 use super::orphan::orphan;
+use super::raise_alarm::raise_alarm;
 use super::settle::{Notified, Outcome, Request, settle};
 
 /// Longest status that is kept.
@@ -105,17 +107,36 @@ async fn note_refund(
     notify: &VerifiedNotify,
     record: &PaymentRecord,
 ) -> Result<(), NotificationError> {
-    let number = notify.refund_marks().and_then(|marks| marks.out_biz_no);
     let attempt = &record.attempt;
-    let is_accounted_for = record.paid == Some(attempt.refunded);
-    let Some(number) = number.filter(|_| attempt.paid && !is_accounted_for) else {
-        return Ok(());
+    let Some(marks) = notify.refund_marks().filter(|_| attempt.paid) else { return Ok(()) };
+    let Some(number) = marks.out_biz_no else {
+        return note_unnumbered(app, attempt, marks.refund_fee).await;
     };
+    let gone = refund_sums::gone_through_gateway(&app.store, &attempt.out_trade_no).await?;
+    if record.paid == Some(gone) {
+        return Ok(());
+    }
     let actor = Trigger::Notify.as_str();
     match note_return(app, &attempt.out_trade_no, number, actor).await? {
         Noted::Unknown => Err(NotificationError::GatewayUnknown),
         Noted::Ours | Noted::Recorded | Noted::Contradiction | Noted::NoPayment => Ok(()),
     }
+}
+
+/// More went back than is known, under a number that nobody says: the day's bill will.
+async fn note_unnumbered(
+    app: &App,
+    attempt: &Attempt,
+    refund_fee: Option<Fen>,
+) -> Result<(), NotificationError> {
+    let known = attempt.refunded.checked_add(attempt.refunding);
+    let Some(fee) = refund_fee.filter(|fee| known.is_some_and(|known| *fee > known)) else {
+        return Ok(());
+    };
+    let detail = format!("{fee} yuan went back by a notification, {} are known", attempt.refunded);
+    let subject = attempt.out_trade_no.as_str();
+    raise_alarm(app, &Alarm::new(AlarmKind::ReturnedElsewhere, subject, detail)).await?;
+    Ok(())
 }
 
 /// More about a payment that belongs to no attempt: it is kept, and what it says about a refund is

@@ -55,7 +55,14 @@ pub async fn accept_payment(
     held_order::pay(&mut tx, &order_id, no, paid, paid_at).await?;
     write_consequences(app, &mut tx, &held, &payment, paid, by, now).await?;
     tx.commit().await?;
-    app.metrics.order("paid");
+    app.metrics.order(if held.status == OrderStatus::Cancelled { "reopened" } else { "paid" });
+    tracing::info!(
+        order.id = %order_id,
+        trade.out_trade_no = %no,
+        amount_fen = paid.fen(),
+        actor = by,
+        "an operator accepted a payment"
+    );
     app.outbox_bell.notify_one();
     app.changes.announce(&order_id);
     Ok(order_id)

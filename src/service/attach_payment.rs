@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::domain::alarm::AlarmKind;
 use crate::domain::ids::{OrderId, OutTradeNo};
+use crate::domain::money::Fen;
 use crate::domain::payment::PaymentStatus;
 use crate::domain::trigger::Trigger;
 use crate::store::history::Entry;
@@ -41,6 +42,13 @@ pub async fn attach_payment(
     history::append(&mut tx, order_id, held.version, by, &[entry], now).await?;
     alarms::resolve(&mut tx, AlarmKind::OrphanPayment, no.as_str(), by, now).await?;
     tx.commit().await?;
+    tracing::info!(
+        order.id = %order_id,
+        trade.out_trade_no = %no,
+        amount_fen = payment.paid.map(Fen::fen),
+        actor = by,
+        "an operator attached a payment"
+    );
     app.changes.announce(order_id);
     let request =
         Request { order_id, trigger: Trigger::Http, actor: by, named: None, notified: None };

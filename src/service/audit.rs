@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use crate::app::{App, to_chrono};
 use crate::domain::answer_log::Answers;
+use crate::domain::gateway::{Answer, NotPaid};
+use crate::domain::ids::OutTradeNo;
+use crate::domain::payment::PaymentStatus;
 use crate::store::StoreError;
 use crate::store::audit::{self as queries, AlarmAges, CancelEvidence};
 
@@ -93,7 +96,7 @@ async fn check_evidence(app: &App) -> Result<[Check; 2], StoreError> {
             if !evidence.as_ref().is_some_and(|evidence| evidence.is_due(cancel)) {
                 early.push(cancel.order_id.clone());
             }
-            if !evidence.is_some_and(|evidence| evidence.is_definite()) {
+            if !evidence.is_some_and(|evidence| evidence.is_definite(cancel.amount_fen)) {
                 unknown.push(cancel.order_id.clone());
             }
         }
@@ -115,6 +118,8 @@ async fn check_evidence(app: &App) -> Result<[Check; 2], StoreError> {
 #[derive(serde::Deserialize)]
 struct Evidence {
     answers: Answers,
+    #[serde(default)]
+    attempts: Vec<BTreeMap<String, PaymentStatus>>,
     asked_at: chrono::DateTime<chrono::Utc>,
     due_at: chrono::DateTime<chrono::Utc>,
 }
@@ -137,8 +142,21 @@ impl Evidence {
             && cancel.cancelled_at_ms >= asked_at_ms
     }
 
-    fn is_definite(&self) -> bool {
-        self.answers.as_slice().iter().all(|asked| asked.answer.is_definite())
+    /// No answer is unknown, and each attempt that money could come for has one that says that
+    /// none came: a payment of the order's own amount is none.
+    fn is_definite(&self, amount_fen: i64) -> bool {
+        let definite = self.answers.as_slice().iter().all(|asked| asked.answer.is_definite());
+        let mut live = self.attempts.iter().flatten().filter(|(_, status)| status.is_live());
+        definite
+            && live.all(|(number, _)| {
+                let asked = self.answers.about(&OutTradeNo::from_trusted(number.as_str()));
+                asked.is_some_and(|asked| match &asked.answer {
+                    Answer::NotPaid(NotPaid::NotExist | NotPaid::Closed) => true,
+                    Answer::Paid(trade) => trade.amount.fen() != amount_fen,
+                    Answer::Returned(_) => true,
+                    Answer::NotPaid(NotPaid::WaitBuyerPay { .. }) | Answer::Unknown(_) => false,
+                })
+            })
     }
 }
 

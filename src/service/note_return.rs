@@ -7,8 +7,9 @@ use crate::domain::alarm::{Alarm, AlarmKind};
 use crate::domain::decision::account_alarm;
 use crate::domain::ids::{OutRequestNo, OutTradeNo};
 use crate::domain::money::Fen;
-use crate::domain::refund::{RefundFound, elsewhere_no};
+use crate::domain::refund::{RefundFound, RefundStatus, elsewhere_no};
 use crate::store::payments::PaymentRecord;
+use crate::store::refunds::RefundRecord;
 use crate::store::{StoreError, alarms, held_order, payments, refund_steps, refunds};
 
 use super::open_refund::{elsewhere, record_elsewhere};
@@ -22,7 +23,7 @@ pub enum Noted {
     Ours,
     /// It is somebody else's, and recorded now or before.
     Recorded,
-    /// The gateway shows more money given back than is left: an alarm tells.
+    /// The gateway shows money given back that can't be: an alarm tells.
     Contradiction,
     /// The gateway gave no certain answer: again later.
     Unknown,
@@ -41,7 +42,10 @@ pub async fn note_return(
     actor: &str,
 ) -> Result<Noted, StoreError> {
     let ours = refunds::find(&app.store, &OutRequestNo::from_trusted(number)).await?;
-    if ours.is_some_and(|record| record.refund.out_trade_no == *out_trade_no) {
+    if let Some(record) = ours.filter(|record| record.refund.out_trade_no == *out_trade_no) {
+        if record.refund.status == RefundStatus::Refused || record.paid_elsewhere.is_some() {
+            return note_given_up(app, &record).await;
+        }
         refund_steps::hasten(&app.store, out_trade_no, app.now()).await?;
         app.refund_bell.notify_one();
         return Ok(Noted::Ours);
@@ -71,6 +75,24 @@ pub async fn note_return(
             }
             Ok(Noted::Unknown)
         }
+    }
+}
+
+/// A refund of ours that is refused here, or paid by other means, and that the gateway tells of.
+async fn note_given_up(app: &App, record: &RefundRecord) -> Result<Noted, StoreError> {
+    let (out_trade_no, number) = (&record.refund.out_trade_no, &record.refund.out_request_no);
+    let payment = payments::find(&app.store, out_trade_no).await?;
+    let gateway = payment.as_ref().and_then(|found| app.gateway_of(&found.attempt.account));
+    let Some(gateway) = gateway else { return Ok(Noted::Unknown) };
+    match gateway.refund_query(out_trade_no.as_str(), number.as_str(), app.now()).await {
+        RefundFound::Succeeded(amount) => {
+            let here = record.paid_elsewhere.as_ref().map_or("refused", |_| "paid by other means");
+            let detail = format!("{amount} yuan went back under {number}, which is {here} here");
+            contradict(app, out_trade_no, detail).await?;
+            Ok(Noted::Contradiction)
+        }
+        RefundFound::NotFound => Ok(Noted::Ours),
+        RefundFound::Unknown(_) => Ok(Noted::Unknown),
     }
 }
 

@@ -122,7 +122,7 @@ pub fn elsewhere<'a>(
     }
 }
 
-/// Alarms about a payment's money end when all of it is back, whoever gave it back.
+/// Alarms about a payment's money and its refunds end when all of it is back, whoever gave it back.
 ///
 /// # Errors
 /// If the database fails.
@@ -135,6 +135,10 @@ pub(super) async fn resolve_if_all_back(
     if refund_sums::is_all_back(tx, out_trade_no).await? {
         for kind in ENDED_WITH_THE_MONEY {
             alarms::resolve(tx, kind, out_trade_no.as_str(), by, now).await?;
+        }
+        for other in refunds::of_payment(tx, out_trade_no).await? {
+            let number = other.refund.out_request_no.as_str();
+            alarms::resolve(tx, AlarmKind::RefundRefused, number, by, now).await?;
         }
     }
     Ok(())

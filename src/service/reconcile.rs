@@ -175,6 +175,11 @@ async fn look(
             state: DayState::Missing,
             ..failed("the gateway has no bill, but money is recorded".to_owned())
         }),
+        BillOutcome::NotExist
+            if !bill_differences::of_day(&app.store, key, 1).await?.is_empty() =>
+        {
+            Ok(failed("the gateway has no bill any more, which differed before".to_owned()))
+        }
         BillOutcome::NotExist => compared(app, account, key, &Bill::default(), progress).await,
         BillOutcome::Refused(refusal) => Ok(failed(format!("refused: {}", refusal.in_short()))),
         BillOutcome::AccountBroken(refusal) => {

@@ -321,7 +321,7 @@ async fn write_end(
             tx.rollback().await?;
             continue;
         }
-        if !payments::mark_ended(&mut tx, number, status, now).await? {
+        if !payments::mark_ended(&mut tx, number, (status, false), now).await? {
             tx.rollback().await?;
             return Ok(());
         }

@@ -54,9 +54,9 @@ pub async fn retry_refund(app: &App, no: &OutRequestNo, by: &str) -> Result<(), 
     let mut tx = app.store.begin().await?;
     let held = held_order::hold_of(&mut tx, record.refund.order_id.as_ref(), now).await?;
     check_pieces(&mut tx, &record.refund, &lines).await?;
-    if !refund_steps::revive(&mut tx, no, now).await? {
+    if !refund_steps::revive(&mut tx, no, record.refund.order_id.as_ref(), now).await? {
         tx.rollback().await?;
-        return Err(RetryError::NotRefused(refused(app, no).await?.refund.status));
+        return Err(changed(app, no).await);
     }
     reserve(&mut tx, &record.refund).await?;
     if let Some(held) = &held {
@@ -65,7 +65,7 @@ pub async fn retry_refund(app: &App, no: &OutRequestNo, by: &str) -> Result<(), 
     alarms::resolve(&mut tx, AlarmKind::RefundRefused, no.as_str(), by, now).await?;
     tx.commit().await.map_err(RetryError::Store)?;
     app.refund_bell.notify_one();
-    announce(app, &record.refund);
+    announce(app, &record.refund, "an operator has a refund sent again", by);
     Ok(())
 }
 
@@ -86,9 +86,10 @@ pub async fn settle_refund_elsewhere(
     let mut tx = app.store.begin().await?;
     let held = held_order::hold_of(&mut tx, refund.order_id.as_ref(), now).await?;
     check_pieces(&mut tx, refund, &lines).await?;
-    if !refund_steps::settle_elsewhere(&mut tx, no, reference, now).await? {
+    let named = (no, refund.order_id.as_ref());
+    if !refund_steps::settle_elsewhere(&mut tx, named, reference, now).await? {
         tx.rollback().await?;
-        return Err(RetryError::NotRefused(refused(app, no).await?.refund.status));
+        return Err(changed(app, no).await);
     }
     reserve(&mut tx, refund).await?;
     refund_sums::conclude(&mut tx, &refund.out_trade_no, refund.amount, true, now).await?;
@@ -99,7 +100,7 @@ pub async fn settle_refund_elsewhere(
     resolve_if_all_back(&mut tx, &refund.out_trade_no, by, now).await?;
     tx.commit().await.map_err(RetryError::Store)?;
     app.outbox_bell.notify_one();
-    announce(app, refund);
+    announce(app, refund, "an operator paid a refund by other means", by);
     Ok(())
 }
 
@@ -108,6 +109,14 @@ async fn refused(app: &App, no: &OutRequestNo) -> Result<RefundRecord, RetryErro
     match record.refund.status {
         RefundStatus::Refused => Ok(record),
         status => Err(RetryError::NotRefused(status)),
+    }
+}
+
+/// Somebody was first: it isn't refused any more, or its payment was attached to an order.
+async fn changed(app: &App, no: &OutRequestNo) -> RetryError {
+    match refused(app, no).await {
+        Ok(_) => StoreError::Busy("its payment was attached to an order just now".into()).into(),
+        Err(error) => error,
     }
 }
 
@@ -161,7 +170,13 @@ async fn note_retry(
     history::append(tx, &held.id, held.version, by, &[entry], now).await
 }
 
-fn announce(app: &App, refund: &Refund) {
+fn announce(app: &App, refund: &Refund, what: &str, by: &str) {
+    tracing::info!(
+        refund.out_request_no = %refund.out_request_no,
+        amount_fen = refund.amount.fen(),
+        actor = by,
+        "{what}"
+    );
     if let Some(order_id) = &refund.order_id {
         app.changes.announce(order_id);
     }

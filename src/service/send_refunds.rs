@@ -6,20 +6,26 @@ use chrono::{DateTime, Duration, Utc};
 use futures_util::stream::{self, StreamExt};
 
 use crate::app::App;
+use crate::domain::alarm::{Alarm, AlarmKind};
+use crate::domain::decision::account_alarm;
 use crate::domain::gateway::UnknownReason;
 use crate::domain::ids::OutRequestNo;
-use crate::domain::refund::{RefundFound, RefundOrder, RefundOutcome, RefundStatus, judge};
+use crate::domain::refund::{
+    RefundFound, RefundOrder, RefundOutcome, RefundStatus, judge, next_try,
+};
 use crate::store::payments::PaymentRecord;
 use crate::store::pending::Lease;
 use crate::store::refunds::RefundRecord;
 use crate::store::{StoreError, payments, refund_steps, refund_sums, refunds};
+
+use super::raise_alarm::raise_alarm_or_log;
 
 pub(super) mod write;
 
 /// Refunds that one process leases and sends at a time.
 pub const CONCURRENT: usize = 16;
 /// A refund whose worker died is free again after this: a little longer than an exchange takes.
-const LEASE: Duration = Duration::seconds(30);
+const LEASE: Duration = Duration::seconds(45);
 /// An exchange that takes longer is given up and comes again: two gateway calls of 5 s.
 const SEND_BUDGET: std::time::Duration = std::time::Duration::from_secs(25);
 /// Claiming a batch takes no longer.
@@ -32,8 +38,6 @@ const TURN_PAUSE_MIN: Duration = Duration::milliseconds(200);
 const WRITES_MAX: u32 = 5;
 /// Pause before the first repetition; it grows with each.
 const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
-/// Pause before a refund is looked at again that the database failed at.
-const FAILURE_PAUSE: Duration = Duration::seconds(2);
 
 /// Leases as many due refunds as there is room for, and returns their numbers.
 ///
@@ -55,7 +59,12 @@ pub async fn send_claimed_refund(app: &App, no: &OutRequestNo) {
     let late = |_| Err(StoreError::Busy("it took too long".into()));
     if let Err(error) = sending.await.unwrap_or_else(late) {
         tracing::warn!(refund.out_request_no = %no, %error, "not sent, later again");
-        look_again_soon(app, no).await;
+        if let StoreError::Corrupt { table, id, .. } = &error {
+            let alarm =
+                Alarm::new(AlarmKind::CorruptRow, format!("{table} {id}"), error.to_string());
+            raise_alarm_or_log(app, &alarm).await;
+        }
+        look_again_later(app, no).await;
     }
 }
 
@@ -110,9 +119,15 @@ async fn send_refund(app: &App, no: &OutRequestNo) -> Result<(), StoreError> {
     }
 }
 
-/// What could not be looked at is due again soon, not only when its lease is over.
-async fn look_again_soon(app: &App, no: &OutRequestNo) {
-    if let Err(error) = refund_steps::put_off(&app.store, no, app.now() + FAILURE_PAUSE).await {
+/// What could not be written comes again after the pause of its tries, not only when its lease is
+/// over.
+async fn look_again_later(app: &App, no: &OutRequestNo) {
+    let put_off = async {
+        let tries = refunds::find(&app.store, no).await?.map_or(1, |known| known.refund.tries);
+        let at = next_try(tries + 1, app.now());
+        refund_steps::put_off(&app.store, no, at).await
+    };
+    if let Err(error) = put_off.await {
         tracing::warn!(refund.out_request_no = %no, %error, "its lease has to end first");
     }
 }
@@ -137,7 +152,11 @@ async fn exchange(
     let refund = &record.refund;
     let (trade, number) = (refund.out_trade_no.as_str(), refund.out_request_no.as_str());
     let Some(gateway) = app.gateway_of(&payment.attempt.account) else {
-        return (RefundOutcome::Unknown(UnknownReason::NotAsked), None);
+        let reason = UnknownReason::NotAsked;
+        if let Some(alarm) = account_alarm(&payment.attempt, &reason) {
+            raise_alarm_or_log(app, &alarm).await;
+        }
+        return (RefundOutcome::Unknown(reason), None);
     };
     let order = RefundOrder {
         out_trade_no: trade,

@@ -24,7 +24,8 @@ const UNFINISHED_REFUND: &str =
     "select count(*) from refunds where out_request_no = ? and ended_at_ms is null";
 const REFUSED_REFUND: &str = "select count(*) from refunds join payments \
     on payments.out_trade_no = refunds.out_trade_no where refunds.out_request_no = ? \
-    and refunds.status = 'refused' and payments.status <> 'applied'";
+    and refunds.status = 'refused' and payments.status <> 'applied' \
+    and payments.refunded_fen < payments.paid_fen";
 const WAITING_ORDER: &str =
     "select count(*) from orders where id = ? and status = 'awaiting_payment'";
 const LIVE_ATTEMPT: &str =

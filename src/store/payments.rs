@@ -247,21 +247,24 @@ pub async fn mark_waiting(
     Ok(marked.rows_affected() == 1)
 }
 
-/// Ends a live attempt for which no money can come any more. `false`: it isn't live any more.
+/// Ends a live attempt for which no money can come any more. `was_shown`: the gateway has shown its
+/// trade, and can't deny it from now on. `false`: it isn't live any more.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn mark_ended(
     tx: &mut WriteTx<'_>,
     out_trade_no: &OutTradeNo,
-    status: PaymentStatus,
+    (status, was_shown): (PaymentStatus, bool),
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     let marked = sqlx::query(
-        "update payments set status = ?, closed_at_ms = ?, updated_at_ms = ? \
+        "update payments set status = ?, seen = case when ? = 1 then 1 else seen end, \
+         closed_at_ms = ?, updated_at_ms = ? \
          where out_trade_no = ? and status in ('created', 'waiting')",
     )
     .bind(status.as_str())
+    .bind(i64::from(was_shown))
     .bind(now.timestamp_millis())
     .bind(now.timestamp_millis())
     .bind(out_trade_no.as_str())

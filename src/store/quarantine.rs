@@ -75,5 +75,14 @@ pub async fn attach(
     .bind(no.as_str())
     .execute(tx.connection())
     .await?;
-    Ok(attached.rows_affected() == 1)
+    if attached.rows_affected() != 1 {
+        return Ok(false);
+    }
+    // What is made of its refused refunds from now on moves the order.
+    sqlx::query("update refunds set order_id = ? where out_trade_no = ?")
+        .bind(order_id.as_str())
+        .bind(no.as_str())
+        .execute(tx.connection())
+        .await?;
+    Ok(true)
 }

@@ -225,52 +225,58 @@ pub async fn refuse(
     Ok(ended.rows_affected() == 1)
 }
 
-/// Has a refused refund sent again, under its own number. `false`: it isn't refused.
+/// Has a refused refund sent again, under its own number. `false`: it isn't refused, or belongs to
+/// another order by now.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn revive(
     tx: &mut WriteTx<'_>,
     no: &OutRequestNo,
+    order_id: Option<&OrderId>,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     let revived = sqlx::query(
         "update refunds set status = 'requested', next_try_at_ms = ?, ended_at_ms = null, \
          refused_because = null, tries = 0, updated_at_ms = ? \
-         where out_request_no = ? and status = 'refused'",
+         where out_request_no = ? and coalesce(order_id, '') = ? and status = 'refused'",
     )
     .bind(now.timestamp_millis())
     .bind(now.timestamp_millis())
     .bind(no.as_str())
+    .bind(order_id.map_or("", OrderId::as_str))
     .execute(tx.connection())
     .await?;
     Ok(revived.rows_affected() == 1)
 }
 
-/// Notes that a refused refund was paid by other means. `false`: it isn't refused.
+/// Notes that a refused refund was paid by other means. `false`: it isn't refused, or belongs to
+/// another order by now.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn settle_elsewhere(
     tx: &mut WriteTx<'_>,
-    no: &OutRequestNo,
+    (no, order_id): (&OutRequestNo, Option<&OrderId>),
     reference: &str,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     let settled = sqlx::query(
         "update refunds set status = 'succeeded', paid_elsewhere = ?, ended_at_ms = ?, \
-         updated_at_ms = ? where out_request_no = ? and status = 'refused'",
+         updated_at_ms = ? where out_request_no = ? and coalesce(order_id, '') = ? \
+         and status = 'refused'",
     )
     .bind(reference)
     .bind(now.timestamp_millis())
     .bind(now.timestamp_millis())
     .bind(no.as_str())
+    .bind(order_id.map_or("", OrderId::as_str))
     .execute(tx.connection())
     .await?;
     Ok(settled.rows_affected() == 1)
 }
 
-/// Unfinished refunds that were asked for before `before`. The sum keeps the database from walking
+/// Unfinished refunds that were asked for before `before`, without an open alarm. The sum keeps the database from walking
 /// through the ended ones by their age.
 ///
 /// # Errors
@@ -282,8 +288,9 @@ pub async fn unfinished_since(
 ) -> Result<Vec<(OutRequestNo, Option<OrderId>)>, StoreError> {
     let rows: Vec<(String, Option<String>)> = sqlx::query_as(
         "select out_request_no, order_id from refunds where next_try_at_ms is not null \
-         and created_at_ms + 0 <= ? \
-         order by next_try_at_ms limit ?",
+         and created_at_ms + 0 <= ? and not exists (select 1 from alarms \
+         where alarms.subject = refunds.out_request_no and alarms.kind = 'refund_overdue' \
+         and alarms.resolved_at_ms is null) order by next_try_at_ms limit ?",
     )
     .bind(before.timestamp_millis())
     .bind(rows_max)

@@ -99,6 +99,26 @@ pub async fn is_all_back(tx: &mut WriteTx<'_>, no: &OutTradeNo) -> Result<bool, 
     Ok(all.is_some())
 }
 
+/// How much of a payment the gateway gave back; what was paid by other means is left out.
+///
+/// # Errors
+/// If the database fails or the rows break an invariant.
+pub async fn gone_through_gateway(store: &Store, no: &OutTradeNo) -> Result<Fen, StoreError> {
+    let amounts: Vec<i64> = sqlx::query_scalar(
+        "select amount_fen from refunds where out_trade_no = ? and status = 'succeeded' \
+         and paid_elsewhere is null",
+    )
+    .bind(no.as_str())
+    .fetch_all(store.pool())
+    .await?;
+    let corrupt = || StoreError::corrupt("refunds", "amount_fen", no.as_str());
+    amounts
+        .into_iter()
+        .map(Fen::new)
+        .try_fold(Fen::ZERO, |sum, amount| sum.checked_add(amount?))
+        .ok_or_else(corrupt)
+}
+
 /// Takes the turn to refund a trade: two requests of one trade keep a distance. `false`: the last
 /// one is too recent.
 ///

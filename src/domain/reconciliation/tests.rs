@@ -100,3 +100,22 @@ fn every_verdict_that_no_repair_changed_is_a_difference() {
         assert!(unrepaired(&line, &verdict).is_some(), "{verdict:?}");
     }
 }
+
+#[test]
+fn money_that_was_paid_by_other_means_explains_no_line() {
+    let mut known = with_refund(RefundStatus::Succeeded, 100);
+    known.refunded = fen(100);
+    let console = line(BillLineKind::Refund, "CONSOLE-1", 100);
+    assert_eq!(judge(&console, Some(&known)), Verdict::Fits, "found under another number");
+    known.refunds[0].paid_elsewhere = true;
+    assert_eq!(judge(&console, Some(&known)), Verdict::NoteReturn);
+}
+
+#[test]
+fn a_long_number_of_somebody_elses_is_known_again() {
+    let number = "C".repeat(64);
+    let mut known = with_refund(RefundStatus::Succeeded, 30);
+    known.refunds[0].request_no = elsewhere_no(&number);
+    assert!(known.refunds[0].request_no.len() <= 64);
+    assert_eq!(judge(&line(BillLineKind::Refund, &number, 30), Some(&known)), Verdict::Fits);
+}

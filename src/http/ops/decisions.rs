@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::said::{NOT_SAID, back, refused};
 use super::session::{Form, Session};
 use crate::domain::ids::{OrderId, OutTradeNo};
+use crate::domain::money::Fen;
 use crate::domain::payment::PaymentStatus;
 use crate::domain::refund::RefundStatus;
 use crate::http::HttpState;
@@ -40,21 +41,33 @@ pub(super) fn buttons(payment: &PaymentRecord, session: &Session, page: &str) ->
             back: page.to_owned(),
         }))
     };
-    if !attempt.refunded.is_zero() || !attempt.refunding.is_zero() {
+    if !attempt.refunding.is_zero() || left(payment).is_zero() {
         return Vec::new();
     }
+    let is_whole = attempt.refunded.is_zero();
     let refund = || button("refund", "Refund", Some(REASON));
     match attempt.status {
-        PaymentStatus::WrongAmount => vec![button("accept", "Accept", None), refund()],
-        PaymentStatus::Orphan => vec![button("attach", "Attach to order", Some(ORDER)), refund()],
+        PaymentStatus::WrongAmount if is_whole => vec![button("accept", "Accept", None), refund()],
+        PaymentStatus::Orphan if is_whole => {
+            vec![button("attach", "Attach to order", Some(ORDER)), refund()]
+        }
+        PaymentStatus::WrongAmount
+        | PaymentStatus::Orphan
+        | PaymentStatus::Late
+        | PaymentStatus::Duplicate => vec![refund()],
         PaymentStatus::Created
         | PaymentStatus::Waiting
         | PaymentStatus::Applied
         | PaymentStatus::Closed
-        | PaymentStatus::Failed
-        | PaymentStatus::Late
-        | PaymentStatus::Duplicate => Vec::new(),
+        | PaymentStatus::Failed => Vec::new(),
     }
+}
+
+/// What of a payment is neither back nor on its way back.
+pub(super) fn left(payment: &PaymentRecord) -> Fen {
+    let attempt = &payment.attempt;
+    let gone = attempt.refunded.checked_add(attempt.refunding);
+    gone.and_then(|gone| payment.paid?.checked_sub(gone)).unwrap_or_default()
 }
 
 pub(super) async fn accept(

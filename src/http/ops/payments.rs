@@ -120,7 +120,7 @@ pub(super) fn given_back(attempt: &Attempt) -> Cell {
     Cell::lines(lines)
 }
 
-/// A refund that was refused is decided about where refunds are.
+/// A refund that was refused is decided about where refunds are, unless less than it is left.
 fn decide(undecided: &Undecided, session: &Session, page: &str) -> Cell {
     let mut lines = Vec::new();
     for record in &undecided.refused {
@@ -131,7 +131,8 @@ fn decide(undecided: &Undecided, session: &Session, page: &str) -> Cell {
         ]);
         lines.extend(refunds_page::buttons(record, session, page));
     }
-    if undecided.refused.is_empty() {
+    let left = decisions::left(&undecided.payment);
+    if undecided.refused.iter().all(|record| record.refund.amount > left) {
         lines.extend(decisions::buttons(&undecided.payment, session, page));
     }
     Cell::lines(lines)

@@ -117,18 +117,20 @@ async fn compare_batch(
     let mut left = judged(app, key, &lines).await?;
     let broken = left.len();
     for _ in 0..ROUNDS_MAX {
-        let mut tried = Vec::new();
+        let mut tried = false;
         for (line, verdict) in &left {
-            if repair(app, account, line, verdict).await? {
-                tried.push(*line);
-            }
+            tried |= repair(app, account, line, verdict).await.unwrap_or_else(|error| {
+                let number = &line.out_trade_no;
+                tracing::warn!(trade.out_trade_no = number, %error, "a line can't be repaired");
+                false
+            });
         }
-        if tried.is_empty() {
+        if !tried {
             break;
         }
-        let still = judged(app, key, &tried).await?;
-        left.retain(|(line, _)| !tried.contains(line));
-        left.extend(still);
+        // A repair may be what another line waited for.
+        let lines: Vec<_> = left.iter().map(|(line, _)| *line).collect();
+        left = judged(app, key, &lines).await?;
     }
     compared.repaired += i64::try_from(broken - left.len()).unwrap_or_default();
     for (line, verdict) in &left {

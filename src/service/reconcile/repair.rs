@@ -13,6 +13,7 @@ use crate::store::{StoreError, alarms, payments, refund_steps};
 
 use super::super::note_return::note_return;
 use super::super::orphan::orphan;
+use super::super::raise_alarm::raise_alarm;
 use super::super::send_refunds::send_due_refunds;
 use super::super::settle::{Request, settle};
 
@@ -61,6 +62,11 @@ async fn record_orphan(
             }
             _ => return Ok(()),
         },
+        Answer::Unknown(reason) if reason.is_account_broken() => {
+            let subject = account.app_id.as_str();
+            let alarm = Alarm::new(AlarmKind::AccountBroken, subject, reason.to_string());
+            return raise_alarm(app, &alarm).await;
+        }
         Answer::NotPaid(_) | Answer::Unknown(_) => return Ok(()),
     };
     if payments::find(&app.store, number).await?.is_some() {

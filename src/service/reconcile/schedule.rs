@@ -97,7 +97,8 @@ pub async fn add_days(app: &App, account: &AccountRef) -> Result<(), StoreError>
     let paid_at = billed::first_paid_at(&app.store, app_id, seller_id, since).await?;
     let first = paid_at.map(BillDay::of).into_iter().chain(known.iter().copied()).min();
     let first = first.unwrap_or(yesterday);
-    let days = (1..=DAYS_BACK_MAX).map(|back| today.plus_days(-back));
+    // Yesterday comes last: its row says that all of them are there.
+    let days = (1..=DAYS_BACK_MAX).rev().map(|back| today.plus_days(-back));
     for day in days.filter(|day| *day >= first && !known.contains(day)) {
         let key = key_of(account, day);
         bill_days::insert(&app.store, &key, first_look(app, day), app.now()).await?;
@@ -117,15 +118,14 @@ pub(super) fn next_look(
     ended: Ended,
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
-    let first = first_look(app, day);
+    let second = first_look(app, day) + chrono::Duration::days(SECOND_LOOK_DAYS);
     let young = now < day.ends_at() + chrono::Duration::days(DAYS_LOOKED_AT);
     match ended {
         Ended::Failed if now < day.ends_at() + chrono::Duration::days(SECOND_LOOK_DAYS) => {
             Some(now + RETRY)
         }
         Ended::Failed => young.then(|| app.config.reconcile.next_after(now)),
-        Ended::Compared(looks, _) if looks <= 1 => {
-            let second = first + chrono::Duration::days(SECOND_LOOK_DAYS);
+        Ended::Compared(looks, _) if looks <= 1 || now < second => {
             Some(if second > now { second } else { app.config.reconcile.next_after(now) })
         }
         Ended::Compared(_, DayState::Clean) => None,

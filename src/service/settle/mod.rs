@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 
 use crate::app::App;
 use crate::domain::answer_log::{Answers, Asked};
-use crate::domain::decision::{Decision, OnLatePayment, OrderStep, Policy, decide};
+use crate::domain::decision::{Decision, OnLatePayment, OrderStep, Policy, account_alarm, decide};
 use crate::domain::gateway::{Answer, CloseOutcome, NotPaid, UnknownReason};
 use crate::domain::ids::{OrderId, OutTradeNo};
 use crate::domain::order::OrderStatus;
@@ -25,8 +25,12 @@ mod plan;
 mod schedule;
 pub(super) mod write;
 
+use super::raise_alarm::raise_alarm;
 pub use schedule::last_look_at;
 use write::Written;
+
+/// The gateway's word for a trade that is over.
+const TRADE_CLOSED: &str = "TRADE_CLOSED";
 
 /// How often a lost compare-and-set, or a busy database, is tried again.
 const TRIES_MAX: u32 = 8;
@@ -130,6 +134,7 @@ async fn try_settle(app: &App, request: &Request<'_>) -> Result<Option<Outcome>,
     let now = app.now();
     let mut answers = ask(app, &snapshot, request, now).await;
     if lacks_effect(request, &answers) {
+        raise_account_alarms(app, &snapshot, &answers).await?;
         return Ok(Some(Outcome::Unknown));
     }
     let mut decision = judge(app, &snapshot, &answers, now);
@@ -152,13 +157,35 @@ async fn try_settle(app: &App, request: &Request<'_>) -> Result<Option<Outcome>,
     }
 }
 
+/// No repeat of the notification helps an account that is refused or isn't configured.
+async fn raise_account_alarms(
+    app: &App,
+    snapshot: &Snapshot,
+    answers: &Answers,
+) -> Result<(), StoreError> {
+    for attempt in &snapshot.attempts {
+        let asked = answers.about(&attempt.out_trade_no);
+        if let Some(Answer::Unknown(reason)) = asked.map(|asked| &asked.answer)
+            && let Some(alarm) = account_alarm(attempt, reason)
+        {
+            raise_alarm(app, &alarm).await?;
+        }
+    }
+    Ok(())
+}
+
 /// A notification that the gateway can't be asked about has no certain effect: it must come again.
 fn lacks_effect(request: &Request<'_>, answers: &Answers) -> bool {
     request.notified.as_ref().is_some_and(|notified| {
         let named = OutTradeNo::from_trusted(notified.row.out_trade_no.as_str());
-        // It has told of a trade, so *not exist* says that the query lags behind.
+        // It has told of a trade, so *not exist* says that the query lags behind, and so does *paid*
+        // of one that is closed.
         answers.about(&named).is_none_or(|asked| {
-            !asked.answer.is_definite() || asked.answer == Answer::NotPaid(NotPaid::NotExist)
+            let lags = match &asked.answer {
+                Answer::Paid(_) => notified.row.trade_status == TRADE_CLOSED,
+                answer => *answer == Answer::NotPaid(NotPaid::NotExist),
+            };
+            lags || !asked.answer.is_definite()
         })
     })
 }

@@ -64,8 +64,9 @@ pub(super) async fn write(app: &App, plan: &Plan<'_>) -> Result<Written, StoreEr
         history::append(&mut tx, order_id, version, plan.request.actor, &entries, now).await?;
     }
     write_pending(app, &mut tx, plan, turn, now).await?;
-    for alarm in plan.decision.alarms.iter().chain(&check_count_alarm(app, plan, turn)) {
-        alarms::raise(&mut tx, alarm, &app.fresh_id(), now).await?;
+    if !write_alarms(app, &mut tx, plan, turn, now).await? {
+        tx.rollback().await?;
+        return Ok(Written::Outdated);
     }
     if !write_notification(&mut tx, plan, &entries, now).await? {
         tx.rollback().await?;
@@ -149,7 +150,8 @@ async fn write_attempts(
                 payments::record_return(tx, number, trade, plan.order().amount, now).await?
             }
             AttemptStep::End => {
-                payments::mark_ended(tx, number, PaymentStatus::Closed, now).await?
+                let ended = (PaymentStatus::Closed, plan.was_closed(number));
+                payments::mark_ended(tx, number, ended, now).await?
             }
             AttemptStep::NoteSeen { trade_no } => {
                 payments::mark_waiting(tx, number, Some(trade_no), now).await?
@@ -273,6 +275,30 @@ async fn write_pending(
         }
     }
     write_last_looks(tx, plan, now).await
+}
+
+/// `false`: the order has changed since it was read, and who ended it looked for its alarms in
+/// vain.
+async fn write_alarms(
+    app: &App,
+    tx: &mut WriteTx<'_>,
+    plan: &Plan<'_>,
+    turn: Turn,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let check_count = check_count_alarm(app, plan, turn);
+    let opened: Vec<_> = plan.decision.alarms.iter().chain(&check_count).collect();
+    if opened.is_empty() {
+        return Ok(true);
+    }
+    let has_steps = turn != Turn::Unchanged || plan.steps().next().is_some();
+    if !has_steps && !orders::hold_unchanged(tx, plan.order()).await? {
+        return Ok(false);
+    }
+    for alarm in opened {
+        alarms::raise(tx, alarm, &app.fresh_id(), now).await?;
+    }
+    Ok(true)
 }
 
 /// `false`: another delivery of the same notification was first.

@@ -28,6 +28,8 @@ pub struct CancelEvidence {
     pub order_id: String,
     /// Its deadline.
     pub expires_at_ms: i64,
+    /// What it cost, in fen.
+    pub amount_fen: i64,
     /// Its cancel request, if there was one.
     pub cancel_requested_at_ms: Option<i64>,
     /// When it was cancelled.
@@ -46,8 +48,8 @@ pub async fn cancels_after(
     rows_max: i64,
 ) -> Result<Vec<CancelEvidence>, StoreError> {
     Ok(sqlx::query_as(
-        "select orders.id as order_id, orders.expires_at_ms, orders.cancel_requested_at_ms, \
-         orders.cancelled_at_ms, order_history.detail from orders left join order_history \
+        "select orders.id as order_id, orders.expires_at_ms, orders.amount_fen, \
+         orders.cancel_requested_at_ms, orders.cancelled_at_ms, order_history.detail from orders left join order_history \
          on order_history.order_id = orders.id and order_history.cause = 'cancelled' \
          where orders.cancelled_at_ms is not null and orders.id > ? order by orders.id limit ?",
     )

@@ -4,7 +4,7 @@
 use super::Invariant;
 
 /// What must hold of payments and refunds.
-pub(super) const CHECKS: [Invariant; 18] = [
+pub(super) const CHECKS: [Invariant; 19] = [
     Invariant {
         id: "I1",
         name: "every payment that is not applied is refunded or on the alarm list",
@@ -90,7 +90,7 @@ pub(super) const CHECKS: [Invariant; 18] = [
         sql: "select notifications.out_trade_no from notifications join payments \
               on payments.out_trade_no = notifications.out_trade_no \
               where notifications.effect in ('paid', 'payment_late', 'payment_duplicate', \
-              'payment_wrong_amount', 'orphan') and payments.paid_fen is null and not exists \
+              'payment_wrong_amount', 'refund_requested', 'orphan') and payments.paid_fen is null and not exists \
               (select 1 from pending_payments \
               where pending_payments.subject = payments.out_trade_no) limit ?",
     },
@@ -101,6 +101,16 @@ pub(super) const CHECKS: [Invariant; 18] = [
               and paid_fen is not null) or (status = 'closed' and refunded_fen < paid_fen \
               and not exists (select 1 from alarms where alarms.subject = payments.out_trade_no \
               and alarms.resolved_at_ms is null)) limit ?",
+    },
+    Invariant {
+        id: "I1",
+        name: "a day whose bill and records differ was on the alarm list",
+        sql: "select bill_day from bill_days where state in ('differences', 'missing') \
+              and not exists (select 1 from alarms \
+              where alarms.kind in ('bill_differences', 'bill_missing') \
+              and instr(alarms.subject, bill_days.app_id) > 0 \
+              and instr(alarms.subject, bill_days.seller_id) > 0 \
+              and instr(alarms.subject, bill_days.bill_day) > 0) limit ?",
     },
     Invariant {
         id: "I1",

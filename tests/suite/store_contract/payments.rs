@@ -59,7 +59,7 @@ async fn wait(db: &Database, number: &str) -> bool {
 
 async fn end(db: &Database, number: &str, status: PaymentStatus) -> bool {
     let ended = in_transaction(db, async |tx| {
-        payments::mark_ended(tx, &out_trade_no(number), status, at(11)).await
+        payments::mark_ended(tx, &out_trade_no(number), (status, false), at(11)).await
     });
     ended.await.expect("an answer")
 }

@@ -16,6 +16,7 @@ mod deployments;
 mod engines;
 mod forgeries;
 mod late_payments;
+mod leftovers;
 mod notifications;
 mod outages;
 mod payment;

@@ -9,7 +9,12 @@ use serde_json::{Value, json};
 use crate::support::{TestApp, text, wait_until};
 
 /// An order with a payment of another amount than asked.
-async fn wrong_amount(app: &TestApp, key: &str, sku: &str, yuan: &str) -> (String, String) {
+pub(super) async fn wrong_amount(
+    app: &TestApp,
+    key: &str,
+    sku: &str,
+    yuan: &str,
+) -> (String, String) {
     let (status, order) = app.try_place(key, sku, 1).await;
     assert_eq!(status, 201, "{order}");
     let order = text(&order, "id");
@@ -24,7 +29,7 @@ async fn wrong_amount(app: &TestApp, key: &str, sku: &str, yuan: &str) -> (Strin
 }
 
 /// A payment of a number with our prefix that no attempt has: an earlier life of the database had.
-async fn orphan(app: &TestApp, number: &str, fen: i64) {
+pub(super) async fn orphan(app: &TestApp, number: &str, fen: i64) {
     let trade = Precreate {
         out_trade_no: number,
         total: Fen::new(fen).expect("an amount"),
@@ -46,11 +51,11 @@ async fn accept(app: &TestApp, trade: &str) -> (u16, Value) {
     app.decide(&format!("payments/{trade}/accept"), json!({})).await
 }
 
-async fn give_back(app: &TestApp, trade: &str) -> (u16, Value) {
+pub(super) async fn give_back(app: &TestApp, trade: &str) -> (u16, Value) {
     app.decide(&format!("payments/{trade}/refund"), json!({ "reason": "a mistake" })).await
 }
 
-async fn attach(app: &TestApp, trade: &str, order: &str) -> (u16, Value) {
+pub(super) async fn attach(app: &TestApp, trade: &str, order: &str) -> (u16, Value) {
     app.decide(&format!("payments/{trade}/attach"), json!({ "order_id": order })).await
 }
 

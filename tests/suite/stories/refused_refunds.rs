@@ -13,7 +13,13 @@ const A_WHILE: Duration = Duration::from_mins(1);
 const A_YEAR: Duration = Duration::from_hours(366 * 24);
 
 /// The notification of somebody else's refund, as the gateway sends it.
-fn refund_notification(trade: &str, id: &str, total: &str, number: &str, refunded: &str) -> String {
+pub(super) fn refund_notification(
+    trade: &str,
+    id: &str,
+    total: &str,
+    number: &str,
+    refunded: &str,
+) -> String {
     let state = if total == refunded { "TRADE_CLOSED" } else { "TRADE_SUCCESS" };
     notification(
         trade,
@@ -28,7 +34,7 @@ fn refund_notification(trade: &str, id: &str, total: &str, number: &str, refunde
     )
 }
 
-async fn is_alarmed(app: &TestApp, kind: &str, subject: &str) -> bool {
+pub(super) async fn is_alarmed(app: &TestApp, kind: &str, subject: &str) -> bool {
     app.open_alarms().await.contains(&(kind.to_owned(), subject.to_owned()))
 }
 
