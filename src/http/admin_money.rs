@@ -82,7 +82,8 @@ async fn accept(
     Ok(Json(Decided { order_id: order_id.to_string() }))
 }
 
-/// Gives a payment of a wrong amount, or one without an attempt, back.
+/// Gives back what is left of a payment that its order can't take: one of a wrong amount, one
+/// without an attempt, a late or a duplicate one.
 #[utoipa::path(
     post, path = "/v1/admin/payments/{id}/refund", tag = "operators", request_body = ReasonBody,
     params(("id" = String, Path, description = "the payment's out_trade_no")),

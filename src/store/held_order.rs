@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::{StoreError, WriteTx};
 use crate::domain::ids::{OrderId, OutTradeNo};
 use crate::domain::money::Fen;
-use crate::domain::order::OrderStatus;
+use crate::domain::order::{Order, OrderStatus};
 
 /// An order whose row this transaction holds, under the version that it took.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,4 +124,17 @@ pub async fn pay(
     .execute(tx.connection())
     .await?;
     Ok(())
+}
+
+/// Keeps an order as it was read until this transaction ends. `false`: it has changed since.
+///
+/// # Errors
+/// If the database fails.
+pub async fn hold_unchanged(tx: &mut WriteTx<'_>, read: &Order) -> Result<bool, StoreError> {
+    let held = sqlx::query("update orders set version = version where id = ? and version = ?")
+        .bind(read.id.as_str())
+        .bind(read.version)
+        .execute(tx.connection())
+        .await?;
+    Ok(held.rows_affected() == 1)
 }

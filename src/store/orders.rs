@@ -274,19 +274,6 @@ pub async fn bump(
     Ok(bumped.rows_affected() == 1)
 }
 
-/// Keeps an order as it was read until this transaction ends. `false`: it has changed since.
-///
-/// # Errors
-/// If the database fails.
-pub async fn hold_unchanged(tx: &mut WriteTx<'_>, read: &Order) -> Result<bool, StoreError> {
-    let held = sqlx::query("update orders set version = version where id = ? and version = ?")
-        .bind(read.id.as_str())
-        .bind(read.version)
-        .execute(tx.connection())
-        .await?;
-    Ok(held.rows_affected() == 1)
-}
-
 /// Applies a payment. `false`: the order has changed since it was read.
 ///
 /// # Errors

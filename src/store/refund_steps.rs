@@ -276,8 +276,8 @@ pub async fn settle_elsewhere(
     Ok(settled.rows_affected() == 1)
 }
 
-/// Unfinished refunds that were asked for before `before`, without an open alarm. The sum keeps the database from walking
-/// through the ended ones by their age.
+/// Unfinished refunds that were asked for before `before`, without an open alarm. The sum keeps the
+/// database from walking through the ended ones by their age.
 ///
 /// # Errors
 /// If the database fails.

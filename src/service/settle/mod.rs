@@ -178,8 +178,8 @@ async fn raise_account_alarms(
 fn lacks_effect(request: &Request<'_>, answers: &Answers) -> bool {
     request.notified.as_ref().is_some_and(|notified| {
         let named = OutTradeNo::from_trusted(notified.row.out_trade_no.as_str());
-        // It has told of a trade, so *not exist* says that the query lags behind, and so does *paid*
-        // of one that is closed.
+        // It has told of a trade, so *not exist* says that the query lags behind; and so does
+        // *paid* of a trade that is closed.
         answers.about(&named).is_none_or(|asked| {
             let lags = match &asked.answer {
                 Answer::Paid(_) => notified.row.trade_status == TRADE_CLOSED,

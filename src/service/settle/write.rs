@@ -292,7 +292,7 @@ async fn write_alarms(
         return Ok(true);
     }
     let has_steps = turn != Turn::Unchanged || plan.steps().next().is_some();
-    if !has_steps && !orders::hold_unchanged(tx, plan.order()).await? {
+    if !has_steps && !held_order::hold_unchanged(tx, plan.order()).await? {
         return Ok(false);
     }
     for alarm in opened {

@@ -90,8 +90,8 @@ pub(super) const CHECKS: [Invariant; 19] = [
         sql: "select notifications.out_trade_no from notifications join payments \
               on payments.out_trade_no = notifications.out_trade_no \
               where notifications.effect in ('paid', 'payment_late', 'payment_duplicate', \
-              'payment_wrong_amount', 'refund_requested', 'orphan') and payments.paid_fen is null and not exists \
-              (select 1 from pending_payments \
+              'payment_wrong_amount', 'refund_requested', 'orphan') \
+              and payments.paid_fen is null and not exists (select 1 from pending_payments \
               where pending_payments.subject = payments.out_trade_no) limit ?",
     },
     Invariant {

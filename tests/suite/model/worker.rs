@@ -266,6 +266,7 @@ impl World {
             }
             Step::End { was_closed } if row.status.is_live() => {
                 row.status = PaymentStatus::Closed;
+                row.seen |= was_closed;
                 let keeps = was_closed && self.without != Some(Rule::LastLook);
                 row.pending =
                     if keeps { Pending::LastLook(now.last_look()) } else { Pending::None };
