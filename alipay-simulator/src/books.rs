@@ -31,6 +31,9 @@ pub(crate) struct Books {
     numbers_by_token: HashMap<String, String>,
     notifications: HashMap<String, Notification>,
     notify_ids: HashMap<String, Vec<String>>,
+    numbers_by_auth_code: HashMap<String, String>,
+    /// When which buyer does something by itself.
+    confirmations: BTreeSet<(DateTime<Utc>, String)>,
     /// When to send which notification.
     agenda: BTreeSet<(DateTime<Utc>, String)>,
     clock_offset_ms: i64,
@@ -46,6 +49,8 @@ impl Books {
             trades: HashMap::new(),
             numbers_by_trade_no: HashMap::new(),
             numbers_by_token: HashMap::new(),
+            numbers_by_auth_code: HashMap::new(),
+            confirmations: BTreeSet::new(),
             notifications: HashMap::new(),
             notify_ids: HashMap::new(),
             agenda: BTreeSet::new(),
@@ -133,6 +138,7 @@ impl Books {
     ) -> Option<T> {
         let before = self.trades.get(out_trade_no)?;
         let mut trade = before.clone();
+        let confirmed = trade.confirm(now, &self.rules).then(|| trade.clone());
         let ended = trade.tick(now, self.rules.refund_window());
         let ended = ended.then(|| trade.clone());
         let answer = change(&mut trade);
@@ -140,10 +146,26 @@ impl Books {
             self.unsaved.push(Record::Trade(Box::new(trade.clone())));
             self.put_trade(trade);
         }
+        if let Some(confirmed) = confirmed {
+            notify::confirmed(self, &confirmed, now);
+        }
         if let Some(ended) = ended {
             notify::ended_by_time(self, &ended, now);
         }
         Some(answer)
+    }
+
+    /// Does what buyers were going to do by now, and tells when the next of them acts.
+    pub(crate) fn act_for_buyers(&mut self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        while let Some((at, number)) = self.confirmations.first().cloned() {
+            if at > now {
+                return Some(at);
+            }
+            // Looking at a trade is enough for time to do its part.
+            self.edit(&number, now, |_| ());
+            self.confirmations.remove(&(at, number));
+        }
+        None
     }
 
     pub(crate) fn add_trade(&mut self, order: Order, now: DateTime<Utc>) -> Trade {
@@ -159,6 +181,11 @@ impl Books {
 
     pub(crate) fn number_of_token(&self, token: &str) -> Option<String> {
         self.numbers_by_token.get(token).cloned()
+    }
+
+    /// The trade for which a buyer has shown this code.
+    pub(crate) fn number_of_auth_code(&self, auth_code: &str) -> Option<&str> {
+        self.numbers_by_auth_code.get(auth_code).map(String::as_str)
     }
 
     pub(crate) fn save_notification(&mut self, notification: Notification) {
@@ -227,10 +254,21 @@ impl Books {
             self.numbers_by_trade_no.insert(trade_no.clone(), number.clone());
         }
         self.numbers_by_token.insert(trade.token.clone(), number.clone());
-        let (token, before) = (trade.token.clone(), self.trades.insert(number, trade));
-        if let Some(before) = before.filter(|before| before.token != token) {
-            self.numbers_by_token.remove(&before.token);
+        for auth_code in &trade.auth_codes {
+            self.numbers_by_auth_code.insert(auth_code.clone(), number.clone());
         }
+        let token = trade.token.clone();
+        let planned = trade.confirmation.map(|confirmation| (confirmation.at, number.clone()));
+        let before = self.trades.insert(number.clone(), trade);
+        if let Some(before) = before {
+            if before.token != token {
+                self.numbers_by_token.remove(&before.token);
+            }
+            if let Some(confirmation) = before.confirmation {
+                self.confirmations.remove(&(confirmation.at, number));
+            }
+        }
+        self.confirmations.extend(planned);
     }
 
     fn put_notification(&mut self, notification: Notification) {

@@ -12,7 +12,7 @@ use crate::html::escape;
 use crate::money::Fen;
 use crate::notify;
 use crate::server::Shared;
-use crate::trade::{Refused, State as TradeState, Trade};
+use crate::trade::{Product, Refused, State as TradeState, Trade};
 
 const PAGE: &str = include_str!("buyer.html");
 
@@ -66,6 +66,19 @@ pub(crate) fn force_pay(
     tell(books, paid, now)
 }
 
+/// The buyer refuses to pay a trade that waits for it, or can't.
+pub(crate) fn give_up(
+    books: &mut Books,
+    number: &str,
+    now: DateTime<Utc>,
+) -> Option<Result<Trade, Refused>> {
+    let given_up = books.edit(number, now, |trade| trade.give_up(now).map(|()| trade.clone()))?;
+    if let Ok(trade) = &given_up {
+        notify::ended_by_time(books, trade, now);
+    }
+    Some(given_up)
+}
+
 fn tell(
     books: &mut Books,
     paid: Option<Result<Trade, Refused>>,
@@ -80,15 +93,22 @@ fn tell(
 /// `GET /qr/{token}`: whoever opens the page has scanned the code.
 pub(crate) async fn open(State(shared): State<Arc<Shared>>, Path(token): Path<String>) -> Response {
     let trade = shared.store.visit(|books, now| {
-        let number = books.number_of_token(&token)?;
+        let number = number_of_code(books, &token, now)?;
         let _ = scan(books, &number, now)?;
         books.trade(&number, now)
     });
     match trade.await {
-        Ok(Some(trade)) => page(StatusCode::OK, &trade, &shared.seller_id),
+        Ok(Some(trade)) => code_page(StatusCode::OK, &trade, &shared.seller_id),
         Ok(None) => missing(),
         Err(_) => unavailable(),
     }
+}
+
+/// The trade whose code this is; the cashier has pages of its own.
+fn number_of_code(books: &mut Books, token: &str, now: DateTime<Utc>) -> Option<String> {
+    let number = books.number_of_token(token)?;
+    let trade = books.trade(&number, now)?;
+    (trade.product == Product::Code).then_some(number)
 }
 
 /// `POST /qr/{token}/pay`: the button.
@@ -97,41 +117,49 @@ pub(crate) async fn press_pay(
     Path(token): Path<String>,
 ) -> Response {
     let paid = shared.store.visit(|books, now| {
-        let number = books.number_of_token(&token)?;
+        let number = number_of_code(books, &token, now)?;
         let paid = pay(books, &number, None, now)?.is_ok();
         Some((paid, books.trade(&number, now)?))
     });
     match paid.await {
-        Ok(Some((true, trade))) => page(StatusCode::OK, &trade, &shared.seller_id),
-        Ok(Some((false, trade))) => page(StatusCode::CONFLICT, &trade, &shared.seller_id),
+        Ok(Some((true, trade))) => code_page(StatusCode::OK, &trade, &shared.seller_id),
+        Ok(Some((false, trade))) => code_page(StatusCode::CONFLICT, &trade, &shared.seller_id),
         Ok(None) => missing(),
         Err(_) => unavailable(),
     }
 }
 
-fn page(status: StatusCode, trade: &Trade, seller_id: &str) -> Response {
-    let (class, headline, action) = match trade.progress.state {
-        TradeState::WaitBuyerPay => ("waiting", "Waiting for your payment · 等待付款", "pay"),
-        TradeState::TradeSuccess => ("paid", "Paid · 支付成功", ""),
-        TradeState::TradeFinished => ("paid", "Paid and finished · 交易完成", ""),
+fn code_page(status: StatusCode, trade: &Trade, seller_id: &str) -> Response {
+    let waits = trade.progress.state == TradeState::WaitBuyerPay;
+    let action = format!("/qr/{}/pay", trade.token);
+    let buttons = if waits { button(&action, "Pay · 确认付款") } else { String::new() };
+    page(status, trade, seller_id, &buttons)
+}
+
+/// A form that is one button.
+pub(crate) fn button(action: &str, label: &str) -> String {
+    let action = escape(action);
+    format!(r#"<form method="post" action="{action}"><button>{label}</button></form>"#)
+}
+
+/// What the buyer sees of a trade, and can do.
+pub(crate) fn page(status: StatusCode, trade: &Trade, seller_id: &str, buttons: &str) -> Response {
+    let (class, headline) = match trade.progress.state {
+        TradeState::WaitBuyerPay => ("waiting", "Waiting for your payment · 等待付款"),
+        TradeState::TradeSuccess => ("paid", "Paid · 支付成功"),
+        TradeState::TradeFinished => ("paid", "Paid and finished · 交易完成"),
         TradeState::TradeClosed if trade.progress.payment.is_some() => {
-            ("closed", "Refunded · 已退款", "")
+            ("closed", "Refunded · 已退款")
         }
-        TradeState::TradeClosed => ("closed", "Closed · 交易已关闭", ""),
-        TradeState::NotScanned => ("closed", "This code has expired · 二维码已失效", ""),
-    };
-    let button = match action {
-        "" => String::new(),
-        _ => format!(
-            r#"<form method="post" action="/qr/{}/pay"><button>Pay · 确认付款</button></form>"#,
-            escape(&trade.token)
-        ),
+        TradeState::TradeClosed => ("closed", "Closed · 交易已关闭"),
+        TradeState::NotScanned if !buttons.is_empty() => ("waiting", "Please pay · 请付款"),
+        TradeState::NotScanned => ("closed", "This code has expired · 二维码已失效"),
     };
     let trade_no = trade.progress.trade_no.as_deref().unwrap_or("–");
     let html = PAGE
         .replace("{{class}}", class)
         .replace("{{headline}}", headline)
-        .replace("{{button}}", &button)
+        .replace("{{buttons}}", buttons)
         .replace("{{amount}}", &trade.total().to_string())
         .replace("{{merchant}}", &escape(seller_id))
         .replace("{{trade_no}}", trade_no)
@@ -142,10 +170,10 @@ fn page(status: StatusCode, trade: &Trade, seller_id: &str) -> Response {
     (status, Html(html)).into_response()
 }
 
-fn missing() -> Response {
-    (StatusCode::NOT_FOUND, "There is no such code. 二维码不存在").into_response()
+pub(crate) fn missing() -> Response {
+    (StatusCode::NOT_FOUND, "There is no such page. 页面不存在").into_response()
 }
 
-fn unavailable() -> Response {
+pub(crate) fn unavailable() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "The simulator can't store anything.").into_response()
 }

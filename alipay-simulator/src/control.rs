@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::books::Books;
 use crate::buyer;
-use crate::faults::{FaultSpec, FaultView, Target};
+use crate::faults::{FaultSpec, FaultView, Kind, Target};
 use crate::fields::{FieldError, Fields};
 use crate::journal::JournalClosed;
 use crate::rules::Rules;
@@ -22,6 +22,17 @@ use crate::trade::{Refused, State as TradeState, Trade};
 
 /// How far the clock may be from the system's.
 const MOST_OFFSET_MS: i64 = 10 * 366 * 24 * 3600 * 1000;
+const FAULT_FIELDS: [&str; 9] = [
+    "method",
+    "kind",
+    "times",
+    "skip",
+    "probability",
+    "seed",
+    "out_trade_no",
+    "delay_ms",
+    "sub_code",
+];
 const MOST_DELAY_MS: u64 = 30 * 24 * 3600 * 1000;
 
 /// The routes of the control API.
@@ -29,6 +40,7 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
     Router::new()
         .route("/scan", post(scan))
         .route("/pay", post(pay))
+        .route("/fail", post(fail))
         .route("/trades", get(trades))
         .route("/trades/{out_trade_no}", get(trade))
         .route("/faults", get(list_faults).post(add_fault).delete(clear_faults))
@@ -114,6 +126,17 @@ async fn pay(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Json<Valu
     answer(number.clone(), paid.await?)
 }
 
+/// The buyer refuses to pay, or can't.
+async fn fail(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Json<Value>, ControlError> {
+    let fields = Fields::parse("body", &body)?;
+    fields.only(&["out_trade_no"])?;
+    let number = fields.required_text("out_trade_no", 64)?;
+    let failed = shared.store.visit(|books, now| {
+        buyer::give_up(books, &number, now).map(|result| result.map(|trade| show(books, &trade)))
+    });
+    answer(number.clone(), failed.await?)
+}
+
 fn answer(
     number: String,
     outcome: Option<Result<Value, Refused>>,
@@ -159,9 +182,7 @@ async fn list_faults(State(shared): State<Arc<Shared>>) -> Json<Vec<FaultView>> 
 }
 
 fn read_fault(fields: &Fields) -> Result<FaultSpec, FieldError> {
-    let known =
-        ["method", "kind", "times", "skip", "probability", "seed", "out_trade_no", "delay_ms"];
-    fields.only(&known)?;
+    fields.only(&FAULT_FIELDS)?;
     let method = fields.required_text("method", 128)?;
     let target = Target::parse(&method).ok_or_else(|| {
         FieldError::new("method", "is neither a method of the gateway, nor *, nor notify")
@@ -172,6 +193,12 @@ fn read_fault(fields: &Fields) -> Result<FaultSpec, FieldError> {
     if !target.allows(kind) {
         return Err(FieldError::new("kind", format!("can't happen to {method}")));
     }
+    let sub_code = fields.text("sub_code", 64)?;
+    match (kind, &sub_code) {
+        (Kind::BusinessFailure, None) => return Err(FieldError::new("sub_code", "is missing")),
+        (Kind::BusinessFailure, Some(_)) | (_, None) => {}
+        (_, Some(_)) => return Err(FieldError::new("sub_code", "is for business_failure only")),
+    }
     let delay_ms = fields.unsigned("delay_ms", MOST_DELAY_MS)?;
     Ok(FaultSpec {
         target,
@@ -181,6 +208,7 @@ fn read_fault(fields: &Fields) -> Result<FaultSpec, FieldError> {
         probability: fields.probability("probability")?,
         seed: fields.unsigned("seed", u64::MAX)?,
         out_trade_no: fields.text("out_trade_no", 64)?,
+        sub_code,
         delay: delay_ms.and_then(|delay| i64::try_from(delay).ok()).map(TimeDelta::milliseconds),
     })
 }
@@ -272,6 +300,7 @@ fn show(books: &Books, trade: &Trade) -> Value {
     });
     json!({
         "out_trade_no": trade.out_trade_no,
+        "product": trade.product,
         "trade_no": progress.trade_no,
         "state": progress.state.name(),
         "total_amount": trade.total().to_string(),

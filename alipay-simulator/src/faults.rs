@@ -64,6 +64,8 @@ pub(crate) struct FaultSpec {
     pub(crate) seed: Option<u64>,
     pub(crate) out_trade_no: Option<String>,
     pub(crate) delay: Option<TimeDelta>,
+    /// What `business_failure` answers.
+    pub(crate) sub_code: Option<String>,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,8 @@ pub(crate) struct FaultView {
     id: String,
     method: &'static str,
     kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_code: Option<String>,
     hits: u64,
     /// How many more calls it hits, if there is a limit.
     times: Option<u64>,
@@ -109,8 +113,15 @@ impl Fault {
 /// The faults that struck one call.
 #[derive(Clone, Debug)]
 pub(crate) struct Hits {
-    kinds: Vec<(Kind, Option<TimeDelta>)>,
+    struck: Vec<Hit>,
     cleared: watch::Receiver<u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Hit {
+    kind: Kind,
+    delay: Option<TimeDelta>,
+    sub_code: Option<String>,
 }
 
 impl Hits {
@@ -120,13 +131,19 @@ impl Hits {
 
     /// The `delay_ms` of a fault that struck, or else the default.
     pub(crate) fn delay(&self, kind: Kind, default: TimeDelta) -> Option<TimeDelta> {
-        let hit = self.kinds.iter().find(|(struck, _)| *struck == kind);
-        hit.map(|(_, delay)| delay.unwrap_or(default))
+        let hit = self.struck.iter().find(|hit| hit.kind == kind);
+        hit.map(|hit| hit.delay.unwrap_or(default))
     }
 
     /// What the call comes to, if a fault decides that.
     pub(crate) fn outcome(&self) -> Option<Kind> {
-        self.kinds.iter().map(|(kind, _)| *kind).find(|kind| kind.is_outcome())
+        self.struck.iter().map(|hit| hit.kind).find(|kind| kind.is_outcome())
+    }
+
+    /// The `sub_code` that the fault which decides the call answers.
+    pub(crate) fn sub_code(&self) -> Option<&str> {
+        let outcome = self.struck.iter().find(|hit| hit.kind.is_outcome())?;
+        outcome.sub_code.as_deref()
     }
 
     /// Returns once all faults have been cleared.
@@ -163,6 +180,7 @@ impl Faults {
             id: fault.id.to_string(),
             method: fault.spec.target.name(),
             kind: fault.spec.kind,
+            sub_code: fault.spec.sub_code.clone(),
             hits: fault.hits,
             times: fault.spec.times,
         };
@@ -188,6 +206,11 @@ impl Faults {
         })
     }
 
+    /// What strikes a call that is not admitted.
+    pub(crate) fn none(&self) -> Hits {
+        Hits { struck: Vec::new(), cleared: self.clears.subscribe() }
+    }
+
     /// The faults that strike a line of a bill.
     pub(crate) fn draw_bill_line(&self, out_trade_no: &str) -> Hits {
         self.draw(Some(out_trade_no), |_, kind| kind.family() == Family::BillLine)
@@ -208,7 +231,7 @@ impl Faults {
 
     fn draw(&self, out_trade_no: Option<&str>, fits: impl Fn(Target, Kind) -> bool) -> Hits {
         let mut table = self.table();
-        let mut kinds = Vec::new();
+        let mut struck = Vec::new();
         let mut decided = false;
         for fault in table.iter_mut() {
             let kind = fault.spec.kind;
@@ -216,12 +239,13 @@ impl Faults {
                 continue;
             }
             if fault.strikes(out_trade_no) {
-                kinds.push((kind, fault.spec.delay));
+                let (delay, sub_code) = (fault.spec.delay, fault.spec.sub_code.clone());
+                struck.push(Hit { kind, delay, sub_code });
                 decided |= kind.is_outcome();
             }
         }
         table.retain(|fault| fault.spec.times != Some(0));
-        Hits { kinds, cleared: self.clears.subscribe() }
+        Hits { struck, cleared: self.clears.subscribe() }
     }
 
     fn table(&self) -> MutexGuard<'_, Vec<Fault>> {

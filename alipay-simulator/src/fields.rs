@@ -1,5 +1,7 @@
 //! Reading a JSON object field by field, so that a complaint names the field.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::money::Fen;
@@ -61,18 +63,59 @@ impl Fields {
 
     /// An amount in yuan; a JSON number is read by its digits.
     pub(crate) fn amount(&self, name: &str) -> Result<Option<Fen>, FieldError> {
+        self.amount_as(name, Fen::parse_yuan, "0.01")
+    }
+
+    /// An amount that may be nothing.
+    pub(crate) fn amount_from_zero(&self, name: &str) -> Result<Option<Fen>, FieldError> {
+        self.amount_as(name, Fen::parse_yuan_from_zero, "0")
+    }
+
+    fn amount_as(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Option<Fen>,
+        least: &str,
+    ) -> Result<Option<Fen>, FieldError> {
         let text = match self.0.get(name) {
             Some(Value::Number(number)) => Some(number.to_string()),
             _ => self.text(name, 16)?,
         };
         let Some(text) = text else { return Ok(None) };
-        let amount = Fen::parse_yuan(&text).ok_or_else(|| {
-            FieldError::new(
-                name,
-                "is no amount in yuan from 0.01 to 100000000, two decimals at most",
-            )
-        })?;
-        Ok(Some(amount))
+        let problem =
+            format!("is no amount in yuan from {least} to 100000000, two decimals at most");
+        parse(&text).map(Some).ok_or_else(|| FieldError::new(name, problem))
+    }
+
+    /// The objects of a list, which may be absent.
+    pub(crate) fn objects(&self, name: &str) -> Result<Vec<Self>, FieldError> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(Vec::new()),
+            Some(Value::Array(values)) => values
+                .iter()
+                .map(|value| match value {
+                    Value::Object(object) => Ok(Self(object.clone())),
+                    _ => Err(FieldError::new(name, "has something else than objects")),
+                })
+                .collect(),
+            Some(_) => Err(FieldError::new(name, "is no list")),
+        }
+    }
+
+    /// Whether a list of texts, which may be absent, has this one.
+    pub(crate) fn lists(&self, name: &str, wanted: &str) -> Result<bool, FieldError> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Array(values)) if values.iter().all(Value::is_string) => {
+                Ok(values.iter().any(|value| value == wanted))
+            }
+            Some(_) => Err(FieldError::new(name, "is no list of texts")),
+        }
+    }
+
+    /// Whether the field is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|value| !value.is_null())
     }
 
     pub(crate) fn integer(&self, name: &str) -> Result<Option<i64>, FieldError> {
@@ -119,6 +162,22 @@ impl Fields {
 
     pub(crate) fn to_value(&self) -> Value {
         Value::Object(self.0.clone())
+    }
+
+    /// An object whose values are all texts.
+    pub(crate) fn of_texts(texts: BTreeMap<String, String>) -> Self {
+        Self(texts.into_iter().map(|(name, text)| (name, Value::String(text))).collect())
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.0.remove(name);
+        self
+    }
+
+    /// All but what is named.
+    pub(crate) fn to_value_without(&self, names: &[&str]) -> Value {
+        let kept = self.0.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 }
 

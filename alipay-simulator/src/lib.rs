@@ -11,6 +11,7 @@
 mod bill;
 mod books;
 mod buyer;
+mod cashier;
 mod certificates;
 mod clock;
 mod control;

@@ -34,6 +34,12 @@ impl Fen {
         (1..=MAX_FEN).contains(&fen).then_some(Self(fen))
     }
 
+    /// The same, but it may be nothing.
+    pub(crate) fn parse_yuan_from_zero(text: &str) -> Option<Self> {
+        let nothing = ["0", "0.0", "0.00"].contains(&text).then_some(Self::ZERO);
+        nothing.or_else(|| Self::parse_yuan(text))
+    }
+
     /// The sum, or the largest amount there is.
     pub(crate) fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))

@@ -47,6 +47,12 @@ impl Params {
             .map(std::borrow::Cow::into_owned)
     }
 
+    /// All values that are text and not empty.
+    pub(crate) fn texts(&self) -> BTreeMap<String, String> {
+        let names = self.values.keys().filter_map(|name| String::from_utf8(name.clone()).ok());
+        names.filter_map(|name| self.text(&name).map(|value| (name, value))).collect()
+    }
+
     /// Whether every value is text in the charset of the call.
     pub(crate) fn is_text(&self) -> bool {
         let charset = self.charset.unwrap_or(GBK);

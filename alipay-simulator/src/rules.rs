@@ -17,6 +17,10 @@ pub(crate) struct Rules {
     pub(crate) timestamp_window_ms: Option<u32>,
     /// Whether a call has to name its charset; else it is GBK.
     pub(crate) charset_required: bool,
+    /// Where refused calls put their node.
+    pub(crate) refusal_form: RefusalForm,
+    /// What stands before the token in a QR code; without it, the address of the buyer's page.
+    pub(crate) qr_prefix: Option<String>,
     /// How many calls of one method are admitted in a second.
     pub(crate) calls_per_second: Option<u32>,
     /// Methods that the application may not call.
@@ -50,6 +54,16 @@ pub(crate) struct Rules {
     pub(crate) success_in_any_case: bool,
 }
 
+/// The ways of the gateway to refuse a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RefusalForm {
+    /// In the node of the method, like any answer.
+    MethodNode,
+    ErrorResponse,
+    UnsignedErrorResponse,
+}
+
 /// Both kinds of codes for a close that comes too late are on record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum CloseRefusal {
@@ -74,6 +88,8 @@ impl Default for Rules {
         Self {
             timestamp_window_ms: None,
             charset_required: true,
+            refusal_form: RefusalForm::MethodNode,
+            qr_prefix: None,
             calls_per_second: None,
             forbidden_methods: Vec::new(),
             close_refusal: CloseRefusal::StatusError,
@@ -165,8 +181,7 @@ mod yuan {
         deserializer: D,
     ) -> Result<Option<Fen>, D::Error> {
         let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
-        let nothing = ["0", "0.0", "0.00"].contains(&text.as_str()).then_some(Fen::ZERO);
-        let amount = nothing.or_else(|| Fen::parse_yuan(&text));
+        let amount = Fen::parse_yuan_from_zero(&text);
         amount.map(Some).ok_or_else(|| D::Error::custom(format!("{text} is no amount in yuan")))
     }
 }

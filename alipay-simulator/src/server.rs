@@ -28,7 +28,7 @@ use crate::keys::KeyError;
 use crate::rsa2::{Signer, Verifier};
 use crate::store::Store;
 use crate::{DEFAULT_APP_ID, DEFAULT_SELLER_ID};
-use crate::{buyer, control, development_keys, gateway, notify};
+use crate::{buyer, cashier, control, development_keys, gateway, notify};
 
 const MOST_BODY_BYTES: usize = 256 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -127,6 +127,11 @@ impl Shared {
     /// The page that the QR code of a trade leads to.
     pub(crate) fn buyer_page(&self, token: &str) -> String {
         format!("{}/qr/{token}", self.base_url)
+    }
+
+    /// The page on which a trade of a website is paid.
+    pub(crate) fn cashier(&self, token: &str) -> String {
+        format!("{}/cashier/{token}", self.base_url)
     }
 
     /// Where a bill can be fetched.
@@ -298,9 +303,12 @@ fn router(shared: Arc<Shared>) -> Router {
     let control = control::router().layer(middleware::from_fn(loopback_only));
     Router::new()
         .route("/gateway.do", get(gateway::handle).post(gateway::handle))
+        .route("/v3/{*call}", get(gateway::v3::handle).post(gateway::v3::handle))
         .route("/bill/{file}", get(bill::download))
         .route("/qr/{token}", get(buyer::open))
         .route("/qr/{token}/pay", post(buyer::press_pay))
+        .route("/cashier/{token}", get(cashier::open))
+        .route("/cashier/{token}/{button}", post(cashier::press))
         .nest("/_ctl", control)
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
         .with_state(shared)

@@ -42,7 +42,7 @@ impl Store {
             let records = inner.books.take_unsaved();
             self.clock.set_offset_ms(inner.books.clock_offset_ms());
             inner.journal.append(&records);
-            if records.iter().any(|record| !matches!(record, Record::Trade(_))) {
+            if records.iter().any(is_for_the_agenda) {
                 self.agenda_changed.notify_one();
             }
             (answer, inner.journal.position())
@@ -72,5 +72,13 @@ impl Store {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a change may call for something to be done at another time than before.
+fn is_for_the_agenda(record: &Record) -> bool {
+    match record {
+        Record::Trade(trade) => trade.confirmation.is_some(),
+        Record::Notification(_) | Record::ClockOffsetMs(_) | Record::Rules(_) => true,
     }
 }

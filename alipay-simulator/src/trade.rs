@@ -7,6 +7,12 @@ use serde_json::Value;
 use crate::money::Fen;
 use crate::rules::Rules;
 
+mod confirmation;
+mod state;
+
+pub(crate) use confirmation::Confirmation;
+pub(crate) use state::{Product, State};
+
 /// A QR code can be scanned for two hours, whatever the timeouts of its trade say.
 pub(crate) const CODE_LIFE: Duration = Duration::hours(2);
 /// A paid trade can be cancelled for a day.
@@ -14,40 +20,22 @@ const CANCEL_WINDOW: Duration = Duration::hours(24);
 /// How many former states a trade remembers for the fault `stale_query`.
 const MOST_PAST: usize = 32;
 
-/// Alipay's `trade_status`, and the time before the buyer scanned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(crate) enum State {
-    NotScanned,
-    WaitBuyerPay,
-    TradeSuccess,
-    TradeFinished,
-    TradeClosed,
-}
-
-impl State {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::NotScanned => "NOT_SCANNED",
-            Self::WaitBuyerPay => "WAIT_BUYER_PAY",
-            Self::TradeSuccess => "TRADE_SUCCESS",
-            Self::TradeFinished => "TRADE_FINISHED",
-            Self::TradeClosed => "TRADE_CLOSED",
-        }
-    }
-}
-
-/// What precreate asked for, and whatever has happened since.
+/// What the merchant asked for, and whatever has happened since.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Trade {
     pub(crate) out_trade_no: String,
-    /// The secret part of the buyer's page.
+    #[serde(default)]
+    pub(crate) product: Product,
+    /// The secret part of the page that the buyer sees.
     pub(crate) token: String,
-    /// The whole `biz_content`; a repeat must equal it.
+    /// The `biz_content` without what each try may change; a repeat must equal it.
     pub(crate) content: Value,
     pub(crate) total: Fen,
     pub(crate) subject: String,
     pub(crate) notify_url: Option<String>,
+    /// Where the cashier sends the buyer back to.
+    #[serde(default)]
+    pub(crate) return_url: Option<String>,
     pub(crate) created_at: DateTime<Utc>,
     /// When an unpaid trade closes by itself.
     pub(crate) times_out_at: DateTime<Utc>,
@@ -60,6 +48,12 @@ pub(crate) struct Trade {
     /// Closed before anybody scanned it, under a rule that makes the code worthless then.
     #[serde(default)]
     pub(crate) locked: bool,
+    /// What the buyer is going to do by itself.
+    #[serde(default)]
+    pub(crate) confirmation: Option<Confirmation>,
+    /// The codes that the buyer showed for this trade.
+    #[serde(default)]
+    pub(crate) auth_codes: Vec<String>,
     #[serde(skip)]
     past: Vec<Past>,
 }
@@ -120,14 +114,16 @@ pub(crate) enum Refunded {
     Repeated,
 }
 
-/// What precreate fixes for good.
+/// What the merchant fixes for good.
 #[derive(Debug)]
 pub(crate) struct Order {
     pub(crate) out_trade_no: String,
+    pub(crate) product: Product,
     pub(crate) content: Value,
     pub(crate) total: Fen,
     pub(crate) subject: String,
     pub(crate) notify_url: Option<String>,
+    pub(crate) return_url: Option<String>,
     pub(crate) times_out_at: DateTime<Utc>,
     pub(crate) code_ends_at: DateTime<Utc>,
 }
@@ -136,11 +132,13 @@ impl Trade {
     pub(crate) fn new(order: Order, token: String, now: DateTime<Utc>) -> Self {
         Self {
             out_trade_no: order.out_trade_no,
+            product: order.product,
             token,
             content: order.content,
             total: order.total,
             subject: order.subject,
             notify_url: order.notify_url,
+            return_url: order.return_url,
             created_at: now,
             times_out_at: order.times_out_at,
             code_ends_at: order.code_ends_at,
@@ -154,6 +152,8 @@ impl Trade {
             },
             frozen: false,
             locked: false,
+            confirmation: None,
+            auth_codes: Vec::new(),
             past: Vec::new(),
         }
     }

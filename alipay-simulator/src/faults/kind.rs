@@ -21,6 +21,7 @@ pub(crate) enum Kind {
     Http503,
     NoPermission,
     InvalidAuthToken,
+    BusinessFailure,
     TimeoutAfter,
     UnknownAfter,
     SystemErrorAfter,
@@ -42,6 +43,11 @@ pub(crate) enum Kind {
     GbkSubMsg,
     PaidBefore,
     PaidAfter,
+    BuyerMustConfirm,
+    ConfirmThenPaid,
+    ConfirmThenFailed,
+    UnknownThenPaid,
+    UnknownThenFailed,
     Gbk,
     ExtraFields,
     BuyerOpenId,
@@ -98,6 +104,7 @@ impl Kind {
             | Self::Http503
             | Self::NoPermission
             | Self::InvalidAuthToken
+            | Self::BusinessFailure
             | Self::AqcSystemErrorAfter
             | Self::AopSystemErrorAfter
             | Self::SignedErrorResponse
@@ -119,6 +126,11 @@ impl Kind {
             | Self::GbkSubMsg
             | Self::PaidBefore
             | Self::PaidAfter
+            | Self::BuyerMustConfirm
+            | Self::ConfirmThenPaid
+            | Self::ConfirmThenFailed
+            | Self::UnknownThenPaid
+            | Self::UnknownThenFailed
             | Self::MissingFields
             | Self::FundChangeAbsent
             | Self::RefundVisibleLate
@@ -150,9 +162,15 @@ impl Kind {
 
     pub(super) fn concerns(self, method: Method) -> bool {
         match self {
+            _ if method.is_shown() => self.concerns_pages(),
             Self::FundChangeAbsent => method == Method::Refund,
             Self::RefundVisibleLate => method == Method::RefundQuery,
             Self::StaleQuery => method == Method::Query,
+            Self::BuyerMustConfirm
+            | Self::ConfirmThenPaid
+            | Self::ConfirmThenFailed
+            | Self::UnknownThenPaid
+            | Self::UnknownThenFailed => method == Method::Pay,
             Self::PaidBefore | Self::PaidAfter => {
                 ![Method::Precreate, Method::BillUrl].contains(&method)
             }
@@ -162,6 +180,27 @@ impl Kind {
             | Self::BillWrongAmount => method == Method::BillUrl,
             _ => self.family() != Family::Delivery,
         }
+    }
+
+    /// Whether it can strike a call that a browser makes: there is no signed answer to spoil.
+    fn concerns_pages(self) -> bool {
+        matches!(
+            self,
+            Self::TimeoutBefore
+                | Self::UnknownBefore
+                | Self::SystemErrorBefore
+                | Self::Http502
+                | Self::Http503
+                | Self::RateLimited
+                | Self::NoPermission
+                | Self::InvalidAuthToken
+                | Self::BusinessFailure
+                | Self::TimeoutAfter
+                | Self::UnknownAfter
+                | Self::SystemErrorAfter
+                | Self::Reset
+                | Self::Slow
+        )
     }
 
     pub(super) fn concerns_notifications(self) -> bool {

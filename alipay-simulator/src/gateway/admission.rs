@@ -18,6 +18,8 @@ const LONGEST_URL: usize = 256;
 pub(super) struct Call {
     pub(super) method: Method,
     pub(super) notify_url: Option<String>,
+    /// Where to send a browser back to.
+    pub(super) return_url: Option<String>,
     pub(super) fields: Result<Fields, FieldError>,
 }
 
@@ -60,23 +62,35 @@ pub(super) fn admit(shared: &Shared, params: &Params) -> Result<Call, Node> {
         return Err(invalid("isv.invalid-signature", &hint));
     }
     check_timestamp(shared, &rules, sent_at)?;
-    check_certificates(shared, params)?;
+    let names = [params.text("app_cert_sn"), params.text("alipay_root_cert_sn")];
+    check_certificates(shared, names[0].as_deref(), names[1].as_deref())?;
+    check_rights(shared, &rules, method)?;
+    let notify_url = url(params, "notify_url")?;
+    let return_url = url(params, "return_url")?;
+    if params.text("encrypt_type").is_some() {
+        return Err(invalid("isv.invalid-encrypt-type", "encrypted calls are not simulated"));
+    }
+    let biz_content = params.text("biz_content").unwrap_or_default();
+    let fields = Fields::parse("biz_content", biz_content.as_bytes());
+    Ok(Call { method, notify_url, return_url, fields })
+}
+
+/// Whether the application may make this call, and now.
+pub(super) fn check_rights(shared: &Shared, rules: &Rules, method: Method) -> Result<(), Node> {
     if rules.forbidden_methods.iter().any(|name| name == method.name()) {
         return Err(Node::no_permission());
     }
     if !shared.meter.admits(method, shared.store.now(), rules.calls_per_second) {
         return Err(Node::rate_limited());
     }
-    let notify_url = params.text("notify_url");
-    if notify_url.as_ref().is_some_and(|url| !is_web_url(url)) {
-        return Err(invalid("isv.invalid-parameter", "notify_url is no http or https URL"));
-    }
-    let biz_content = params.text("biz_content").unwrap_or_default();
-    let fields = Fields::parse("biz_content", biz_content.as_bytes());
-    Ok(Call { method, notify_url, fields })
+    Ok(())
 }
 
-fn check_timestamp(shared: &Shared, rules: &Rules, sent_at: DateTime<Utc>) -> Result<(), Node> {
+pub(super) fn check_timestamp(
+    shared: &Shared,
+    rules: &Rules,
+    sent_at: DateTime<Utc>,
+) -> Result<(), Node> {
     let Some(window) = rules.timestamp_window_ms else { return Ok(()) };
     let off = (shared.store.now() - sent_at).abs();
     if off > TimeDelta::milliseconds(window.into()) {
@@ -86,12 +100,16 @@ fn check_timestamp(shared: &Shared, rules: &Rules, sent_at: DateTime<Utc>) -> Re
 }
 
 /// In certificate mode a call names its own certificate and the roots that it trusts.
-fn check_certificates(shared: &Shared, params: &Params) -> Result<(), Node> {
+pub(super) fn check_certificates(
+    shared: &Shared,
+    app: Option<&str>,
+    roots: Option<&str>,
+) -> Result<(), Node> {
     let Some(known) = &shared.serial_numbers else { return Ok(()) };
-    if params.text("app_cert_sn").as_ref() != Some(&known.app) {
+    if app != Some(known.app.as_str()) {
         return Err(invalid("isv.app-cert-not-exist", "应用证书不存在"));
     }
-    if params.text("alipay_root_cert_sn").as_ref() != Some(&known.roots) {
+    if roots != Some(known.roots.as_str()) {
         return Err(invalid("isv.invalid-alipay-root-cert-sn", "支付宝根证书序列号错误"));
     }
     Ok(())
@@ -104,10 +122,20 @@ fn required(params: &Params, name: &str, sub_code: &'static str) -> Result<Strin
     params.text(name).ok_or_else(missing)
 }
 
-fn invalid(sub_code: &'static str, sub_msg: &str) -> Node {
+pub(super) fn invalid(sub_code: &'static str, sub_msg: &str) -> Node {
     Node::failure("40002", "Invalid Arguments", sub_code, sub_msg)
 }
 
-fn is_web_url(url: &str) -> bool {
-    url.len() <= LONGEST_URL && (url.starts_with("http://") || url.starts_with("https://"))
+fn url(params: &Params, name: &str) -> Result<Option<String>, Node> {
+    match params.text(name) {
+        Some(url) if url.len() > LONGEST_URL || !is_web_url(&url) => {
+            let problem = format!("{name} is no http or https URL");
+            Err(invalid("isv.invalid-parameter", &problem))
+        }
+        url => Ok(url),
+    }
+}
+
+pub(super) fn is_web_url(url: &str) -> bool {
+    url.starts_with("http://") || url.starts_with("https://")
 }

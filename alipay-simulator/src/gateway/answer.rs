@@ -17,9 +17,12 @@ use super::node::Node;
 use super::{DEFAULT_SLOWNESS, Method};
 use crate::faults::{Hits, Kind};
 use crate::params::Params;
+use crate::rules::RefusalForm;
 use crate::server::Shared;
 
 const TRACE_ID: HeaderName = HeaderName::from_static("trace_id");
+/// The node of answers that belong to no method.
+const ERROR_RESPONSE: &str = "error_response";
 /// What no certificate is called.
 const UNKNOWN_CERT_SN: &str = "00000000000000000000000000000000";
 /// What an answer keeps when the fault `missing_fields` strikes.
@@ -66,11 +69,11 @@ pub(super) fn sealed(
         Some(Kind::SignedErrorResponse) => {
             let node = encode(&text(&Node::unknown()), charset);
             let sign = shared.signer.sign(&node);
-            body = envelope("error_response", &node, cert_sn, Some(&sign));
+            body = envelope(ERROR_RESPONSE, &node, cert_sn, Some(&sign));
         }
         Some(Kind::ErrorResponse) => {
             let node = encode(&text(&Node::unknown()), charset);
-            body = envelope("error_response", &node, None, None);
+            body = envelope(ERROR_RESPONSE, &node, None, None);
         }
         Some(Kind::DuplicateNode) => {
             body.pop();
@@ -85,7 +88,7 @@ pub(super) fn sealed(
 }
 
 /// The first half at once, the other one when the time is over or the faults are cleared.
-fn slowly(mut body: Vec<u8>, delay: TimeDelta, hits: Hits) -> Body {
+pub(super) fn slowly(mut body: Vec<u8>, delay: TimeDelta, hits: Hits) -> Body {
     let end = body.split_off(body.len() / 2);
     let (halves, arriving) = mpsc::channel::<Result<Vec<u8>, Infallible>>(2);
     tokio::spawn(async move {
@@ -109,8 +112,13 @@ pub(super) fn refusal(shared: &Shared, params: &Params, node: &Node) -> Response
     let known = !method.is_empty()
         && method.len() <= 128
         && method.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
-    let name = if known { node_name(&method) } else { "error_response".to_owned() };
+    let name = if known { node_name(&method) } else { ERROR_RESPONSE.to_owned() };
     let sent = encode(&text(node), charset);
+    let form = shared.store.peek(|books| books.rules().refusal_form);
+    let name = if form == RefusalForm::MethodNode { name } else { ERROR_RESPONSE.to_owned() };
+    if form == RefusalForm::UnsignedErrorResponse {
+        return respond(shared, charset, envelope(&name, &sent, None, None));
+    }
     let sign = shared.signer.sign(&sent);
     let cert_sn = shared.serial_numbers.as_ref().map(|names| names.gateway.as_str());
     respond(shared, charset, envelope(&name, &sent, cert_sn, Some(&sign)))
@@ -141,12 +149,12 @@ pub(super) fn unavailable() -> Response {
 }
 
 /// A body that fails before its first byte: the server drops the connection without an answer.
-fn reset() -> Response {
+pub(super) fn reset() -> Response {
     let failure = io::Error::from(io::ErrorKind::ConnectionReset);
     Response::new(Body::from_stream(tokio_stream::once(Err::<Bytes, _>(failure))))
 }
 
-fn spoil(node: Node, hits: &Hits) -> Node {
+pub(super) fn spoil(node: Node, hits: &Hits) -> Node {
     let mut node = match hits.outcome() {
         Some(Kind::UnknownAfter) => Node::unknown(),
         Some(Kind::SystemErrorAfter) => Node::sub_code("ACQ.SYSTEM_ERROR"),
@@ -182,7 +190,7 @@ fn spoil(node: Node, hits: &Hits) -> Node {
 
 /// The node as it is sent and as it is signed. They differ for `escaped_slashes`: old gateways
 /// escaped slashes after they had signed. With `gbk_sub_msg` the charset of the call is ignored.
-fn texts(node: &Node, charset: &'static Encoding, hits: &Hits) -> (Vec<u8>, Vec<u8>) {
+pub(super) fn texts(node: &Node, charset: &'static Encoding, hits: &Hits) -> (Vec<u8>, Vec<u8>) {
     let charset = if hits.has(Kind::GbkSubMsg) { GBK } else { charset };
     let mut signed = text(node);
     if hits.has(Kind::SignedEscapedSlashes) {
@@ -212,7 +220,7 @@ fn node_name(method: &str) -> String {
 }
 
 /// The certificate whose key signs the answer; it is named beside the node, not signed.
-fn cert_sn<'a>(shared: &'a Shared, hits: &Hits) -> Option<&'a str> {
+pub(super) fn cert_sn<'a>(shared: &'a Shared, hits: &Hits) -> Option<&'a str> {
     if hits.has(Kind::UnknownCertSn) {
         return Some(UNKNOWN_CERT_SN);
     }

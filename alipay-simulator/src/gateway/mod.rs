@@ -2,13 +2,17 @@
 
 mod admission;
 mod answer;
+mod barcode;
 mod bill;
 mod meter;
 mod node;
 mod notify_verify;
+mod order;
+mod page;
 mod precreate;
 mod refund;
 mod trade_calls;
+pub(crate) mod v3;
 
 use std::sync::Arc;
 
@@ -25,7 +29,7 @@ use crate::faults::{Hits, Kind};
 use crate::fields::{FieldError, Fields};
 use crate::params::Params;
 use crate::server::Shared;
-use crate::trade::SubCode;
+use crate::trade::{Product, SubCode};
 use admission::Call;
 use node::Node;
 
@@ -38,6 +42,9 @@ const DEFAULT_SLOWNESS: TimeDelta = TimeDelta::seconds(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
     Precreate,
+    Pay,
+    PagePay,
+    WapPay,
     Query,
     Close,
     Cancel,
@@ -47,8 +54,11 @@ pub(crate) enum Method {
 }
 
 impl Method {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Precreate,
+        Self::Pay,
+        Self::PagePay,
+        Self::WapPay,
         Self::Query,
         Self::Close,
         Self::Cancel,
@@ -60,6 +70,9 @@ impl Method {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Precreate => "alipay.trade.precreate",
+            Self::Pay => "alipay.trade.pay",
+            Self::PagePay => "alipay.trade.page.pay",
+            Self::WapPay => "alipay.trade.wap.pay",
             Self::Query => "alipay.trade.query",
             Self::Close => "alipay.trade.close",
             Self::Cancel => "alipay.trade.cancel",
@@ -71,6 +84,11 @@ impl Method {
 
     pub(crate) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|method| method.name() == name)
+    }
+
+    /// Whether a browser calls, and is shown a page instead of a signed answer.
+    pub(crate) fn is_shown(self) -> bool {
+        matches!(self, Self::PagePay | Self::WapPay)
     }
 }
 
@@ -109,25 +127,35 @@ pub(crate) async fn handle(
     let params = Params::read(uri.query().unwrap_or_default().as_bytes(), body, content_type);
     let call = match admission::admit(&shared, &params) {
         Ok(call) => call,
+        Err(refusal) if is_shown(&params) => return page::show(&refusal),
         Err(refusal) => return answer::refusal(&shared, &params, &refusal),
     };
     let number = number(&shared, &call);
     let hits = shared.faults.draw_call(call.method, number.as_deref());
     tracing::debug!(method = call.method.name(), out_trade_no = number, ?hits, "called");
     match carry_out(&shared, &call, &hits).await {
+        Ok(_) if call.method.is_shown() && hits.outcome() == Some(Kind::Reset) => answer::reset(),
+        Ok(node) if call.method.is_shown() => page::show(&answer::spoil(node, &hits)),
         Ok(node) => answer::sealed(&shared, call.method, node, params.charset(), &hits),
         Err(answer) => answer,
     }
 }
 
+fn is_shown(params: &Params) -> bool {
+    let method = params.text("method").and_then(|name| Method::parse(&name));
+    method.is_some_and(Method::is_shown)
+}
+
 /// Executes the call, unless a fault is faster, and waits as long as faults say.
 async fn carry_out(shared: &Shared, call: &Call, hits: &Hits) -> Result<Node, Response> {
+    let is_payment = call.method == Method::Pay;
+    let failed = |node| if is_payment { barcode::without_payment(node) } else { node };
     if let Some(failure) = before_effect(hits).await? {
-        return Ok(failure);
+        return Ok(failed(failure));
     }
     let effect = shared.store.visit(|books, now| execute(shared, books, now, call, hits)).await;
     let effect = effect.map_err(|_| answer::unavailable())?;
-    let node = effect.unwrap_or_else(|failure| Node::business_failure(&failure));
+    let node = effect.unwrap_or_else(|failure| failed(Node::business_failure(&failure)));
     if let Some(delay) = hits.delay(Kind::Slow, DEFAULT_SLOWNESS) {
         // Whichever comes first: slowness ends with the faults.
         let _ = tokio::time::timeout(delay.to_std().unwrap_or_default(), hits.cleared()).await;
@@ -158,6 +186,7 @@ async fn before_effect(hits: &Hits) -> Result<Option<Node>, Response> {
         Some(Kind::InvalidAuthToken) => Ok(Some(Node::invalid_auth_token())),
         Some(Kind::AqcSystemErrorBefore) => Ok(Some(Node::sub_code("AQC.SYSTEM_ERROR"))),
         Some(Kind::AopSystemErrorBefore) => Ok(Some(Node::aop_system_error())),
+        Some(Kind::BusinessFailure) => Ok(hits.sub_code().map(Node::sub_code)),
         Some(Kind::UnknownBefore) => Ok(Some(Node::unknown())),
         Some(Kind::SystemErrorBefore) => Ok(Some(Node::sub_code("ACQ.SYSTEM_ERROR"))),
         Some(Kind::BalanceTooLow) => Ok(Some(Node::sub_code("ACQ.SELLER_BALANCE_NOT_ENOUGH"))),
@@ -204,6 +233,9 @@ fn perform(
     let fields = || call.fields.as_ref().map_err(FieldError::clone);
     match call.method {
         Method::Precreate => precreate::precreate(shared, books, now, call, fields()?),
+        Method::Pay => barcode::pay(shared, books, now, call, fields()?, hits),
+        Method::PagePay => page::open(shared, books, now, call, fields()?, Product::Page),
+        Method::WapPay => page::open(shared, books, now, call, fields()?, Product::Wap),
         Method::Query => trade_calls::query(books, now, fields()?, hits),
         Method::Close => trade_calls::close(books, now, call, fields()?),
         Method::Cancel => trade_calls::cancel(books, now, fields()?),

@@ -10,12 +10,21 @@ use super::Failure;
 pub(super) struct Node(Vec<(&'static str, Value)>);
 
 impl Node {
+    pub(super) fn empty() -> Self {
+        Self(Vec::new())
+    }
+
     pub(super) fn success() -> Self {
-        Self(vec![]).with("code", "10000").with("msg", "Success")
+        Self::empty().with("code", "10000").with("msg", "Success")
+    }
+
+    /// The buyer's telephone asks for a confirmation.
+    pub(super) fn buyer_must_confirm() -> Self {
+        Self::empty().with("code", "10003").with("msg", "order success pay inprocess")
     }
 
     pub(super) fn failure(code: &str, msg: &str, sub_code: &str, sub_msg: &str) -> Self {
-        let node = Self(vec![]).with("code", code).with("msg", msg);
+        let node = Self::empty().with("code", code).with("msg", msg);
         node.with("sub_code", sub_code).with("sub_msg", sub_msg)
     }
 
@@ -62,6 +71,11 @@ impl Node {
     pub(super) fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.0.push((name, value.into()));
         self
+    }
+
+    /// A text that the node has.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| *known == name)?.1.as_str()
     }
 
     /// Calls a value by another name.

@@ -31,23 +31,30 @@ pub(super) fn query(
     if trade.progress.state == State::NotScanned {
         return Err("ACQ.TRADE_NOT_EXIST".into());
     }
-    let paid = trade.progress.payment.as_ref();
-    let amount = paid.map_or(Fen::ZERO, |payment| payment.amount).to_string();
-    let mut node = identified(&trade)
+    let node = identified(&trade)
         .with("trade_status", trade.progress.state.name())
         .with("total_amount", trade.total().to_string())
         .with("buyer_logon_id", BUYER_LOGON_ID)
         .with("buyer_user_id", BUYER_ID)
-        .with("buyer_user_type", "PRIVATE")
+        .with("buyer_user_type", "PRIVATE");
+    let node = with_payment(node, &trade);
+    match &trade.progress.payment {
+        Some(payment) => Ok(node.with("send_pay_date", wire_time(payment.at))),
+        None => Ok(node),
+    }
+}
+
+/// What was paid and from where; nothing, before there is a payment.
+pub(super) fn with_payment(node: Node, trade: &Trade) -> Node {
+    let paid = trade.progress.payment.as_ref();
+    let amount = paid.map_or(Fen::ZERO, |payment| payment.amount).to_string();
+    let bill = json!([{"fund_channel": "ALIPAYACCOUNT", "amount": amount}]);
+    let node = node
         .with("buyer_pay_amount", amount.clone())
         .with("invoice_amount", amount.clone())
-        .with("receipt_amount", amount.clone())
+        .with("receipt_amount", amount)
         .with("point_amount", "0.00");
-    if let Some(payment) = paid {
-        let bill = json!([{"fund_channel": "ALIPAYACCOUNT", "amount": amount}]);
-        node = node.with("send_pay_date", wire_time(payment.at)).with("fund_bill_list", bill);
-    }
-    Ok(node)
+    if paid.is_some() { node.with("fund_bill_list", bill) } else { node }
 }
 
 pub(super) fn close(

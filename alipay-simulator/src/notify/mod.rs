@@ -85,6 +85,14 @@ pub(crate) fn paid(books: &mut Books, trade: &Trade, now: DateTime<Utc>) {
     tell(books, trade, url, "payByAccountAction", Vec::new(), now);
 }
 
+/// The buyer has done by itself what it was going to do: a payment is told like any other.
+pub(crate) fn confirmed(books: &mut Books, trade: &Trade, now: DateTime<Utc>) {
+    match trade.progress.payment {
+        Some(_) => paid(books, trade, now),
+        None => ended_by_time(books, trade, now),
+    }
+}
+
 /// The buyer has scanned: told only under a rule.
 pub(crate) fn scanned(books: &mut Books, trade: &Trade, now: DateTime<Utc>) {
     if books.rules().notify_scan {
@@ -92,7 +100,7 @@ pub(crate) fn scanned(books: &mut Books, trade: &Trade, now: DateTime<Utc>) {
     }
 }
 
-/// Time has closed or finished a trade: told only under rules.
+/// Time, or the buyer, has closed or finished a trade: told only under rules.
 pub(crate) fn ended_by_time(books: &mut Books, trade: &Trade, now: DateTime<Utc>) {
     let rules = books.rules();
     let (is_told, action) = match trade.progress.state {

@@ -27,15 +27,16 @@ pub(crate) async fn run(shared: Arc<Shared>, client: reqwest::Client, stop: Canc
     let mut deliveries = JoinSet::new();
     loop {
         let free = MOST_AT_ONCE - deliveries.len();
-        let Ok((agenda, now)) =
-            shared.store.visit(|books, now| (look(books, &busy, free, now), now)).await
-        else {
-            return;
+        let look = |books: &mut Books, now| {
+            let next_buyer = books.act_for_buyers(now);
+            (look(books, &busy, free, now), next_buyer, now)
         };
-        let mut pause = LONGEST_SLEEP;
+        let Ok((agenda, next_buyer, now)) = shared.store.visit(look).await else { return };
+        let until = |at: DateTime<Utc>| (at - now).to_std().unwrap_or_default();
+        let mut pause = next_buyer.map_or(LONGEST_SLEEP, until).min(LONGEST_SLEEP);
         for (due_at, notification) in agenda {
             if due_at > now {
-                pause = pause.min((due_at - now).to_std().unwrap_or_default());
+                pause = pause.min(until(due_at));
                 break;
             }
             busy.insert(notification.out_trade_no.clone());

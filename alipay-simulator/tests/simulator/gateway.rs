@@ -295,3 +295,74 @@ async fn request_targets_may_be_absolute() {
     let answer = String::from_utf8(shop.raw(&request).await).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("qr_code"), "{answer}");
 }
+
+#[tokio::test]
+async fn options_of_an_order_are_checked_too() {
+    let shop = Shop::open().await;
+    let goods = json!({"goods_id": "G1", "goods_name": "茶", "quantity": 1, "price": "88.88"});
+    let without = |name: &str| {
+        let mut goods = goods.clone();
+        goods.as_object_mut().unwrap().remove(name);
+        json!({"goods_detail": [goods]})
+    };
+    for (options, named) in [
+        (json!({"body": "x".repeat(129)}), "body"),
+        (json!({"operator_id": "x".repeat(29)}), "operator_id"),
+        (json!({"enable_pay_channels": "pcredit", "disable_pay_channels": "moneyFund"}), "disable"),
+        (json!({"discountable_amount": "8.00", "undiscountable_amount": "80.00"}), "total_amount"),
+        (json!({"discountable_amount": "-1"}), "discountable_amount"),
+        (json!({"goods_detail": "G1"}), "goods_detail"),
+        (json!({"goods_detail": ["G1"]}), "goods_detail"),
+        (without("goods_id"), "goods_id"),
+        (without("goods_name"), "goods_name"),
+        (without("price"), "price"),
+        (without("quantity"), "quantity"),
+    ] {
+        let mut order = order("T1");
+        order.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        let node = shop.call("precreate", order).await;
+        assert_eq!(node["sub_code"], "ACQ.INVALID_PARAMETER", "{options}");
+        assert!(node["sub_msg"].as_str().unwrap().contains(named), "{node}");
+    }
+    let mut order = order("T1");
+    order["goods_detail"] = json!([goods]);
+    order["discountable_amount"] = "0.00".into();
+    order["undiscountable_amount"] = "88.88".into();
+    assert_eq!(shop.call("precreate", order).await["code"], "10000");
+}
+
+#[tokio::test]
+async fn refunds_tell_their_details_to_those_who_ask() {
+    let shop = Shop::open().await;
+    shop.paid("T1").await;
+    let refund = |options: Value| {
+        json!({"out_trade_no": "T1", "refund_amount": "8.00", "out_request_no": "R1",
+            "query_options": options})
+    };
+    let wrong = shop.call("refund", refund("all".into())).await;
+    assert_eq!(wrong["sub_code"], "ACQ.INVALID_PARAMETER");
+    assert!(shop.trade("T1").await["refunds"].as_array().unwrap().is_empty());
+    let details = json!(["refund_detail_item_list", "gmt_refund_pay"]);
+    let node = shop.call("refund", refund(details.clone())).await;
+    assert_eq!((&node["fund_change"], &node["send_back_fee"]), (&"Y".into(), &"8.00".into()));
+    assert_eq!(node["refund_detail_item_list"][0]["amount"], "8.00");
+
+    let mut asked = json!({"out_trade_no": "T1", "out_request_no": "R1"});
+    let bare = shop.call("fastpay.refund.query", asked.clone()).await;
+    assert_eq!(bare["refund_status"], "REFUND_SUCCESS");
+    asked["query_options"] = details;
+    let full = shop.call("fastpay.refund.query", asked).await;
+    for name in ["gmt_refund_pay", "send_back_fee", "refund_detail_item_list"] {
+        assert!(bare[name].is_null() && !full[name].is_null(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn encrypted_calls_are_refused() {
+    let shop = Shop::open().await;
+    let mut params = shop.params("query", &json!({"out_trade_no": "T1"}));
+    params.insert("encrypt_type".to_owned(), "AES".to_owned());
+    shop.sign(&mut params);
+    let node = shop.send(&params).await.unwrap().node();
+    assert_eq!(node["sub_code"], "isv.invalid-encrypt-type");
+}

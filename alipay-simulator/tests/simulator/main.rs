@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod barcodes;
 mod bills;
 mod binary;
 mod buyer;
+mod cashier;
 mod certificates;
 mod durability;
 mod faults;
@@ -12,5 +14,6 @@ mod gateway;
 mod merchant;
 mod notifications;
 mod rules;
+mod v3;
 mod vectors;
 mod webhook;

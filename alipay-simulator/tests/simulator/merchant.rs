@@ -110,11 +110,14 @@ impl Shop {
 
     pub(crate) fn sign(&self, params: &mut BTreeMap<String, String>) {
         let pairs: Vec<_> = params.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        params.insert("sign".to_owned(), self.signature(&pairs.join("&")));
+    }
+
+    pub(crate) fn signature(&self, text: &str) -> String {
         let mut signature = vec![0; self.key.public().modulus_len()];
-        let text = pairs.join("&");
         let random = SystemRandom::new();
         self.key.sign(&RSA_PKCS1_SHA256, &random, text.as_bytes(), &mut signature).unwrap();
-        params.insert("sign".to_owned(), STANDARD.encode(signature));
+        STANDARD.encode(signature)
     }
 
     /// Sends parameters as they are, all in the query.

@@ -250,3 +250,32 @@ async fn a_notification_can_be_confirmed_until_it_is_acknowledged() {
     until("it is acknowledged", async || verify("2088000000000001", &id).await == "false").await;
     assert_eq!(webhook.count(), 2);
 }
+
+#[tokio::test]
+async fn the_form_of_refusals_can_be_chosen() {
+    let shop = Shop::open().await;
+    let mut params = shop.params("query", &json!({"out_trade_no": "T1"}));
+    params.insert("sign".to_owned(), "AAAA".to_owned());
+    for (shape, node, signed) in [
+        ("method_node", "alipay_trade_query_response", true),
+        ("error_response", "error_response", true),
+        ("unsigned_error_response", "error_response", false),
+    ] {
+        shop.control("settings", json!({"refusal_form": shape})).await;
+        let answer = shop.send(&params).await.unwrap();
+        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(body[node]["sub_code"], "isv.invalid-signature", "{shape}");
+        assert_eq!((answer.is_genuine(), body["sign"].is_string()), (signed, signed), "{shape}");
+    }
+}
+
+#[tokio::test]
+async fn codes_can_look_like_real_ones() {
+    let shop = Shop::open().await;
+    shop.rules(json!({"qr_prefix": "https://qr.alipay.com/"})).await;
+    let code = shop.precreate("T1").await;
+    let token = code.strip_prefix("https://qr.alipay.com/").unwrap();
+    assert!(token.starts_with("bax"), "{code}");
+    let page = shop.http.get(shop.url(&format!("/qr/{token}"))).send().await.unwrap();
+    assert_eq!(page.status(), 200);
+}
