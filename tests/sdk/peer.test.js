@@ -2,7 +2,7 @@
 // that a mistake which the simulator and this project's own client share is found here.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { MODES, SUBJECT, World } from './world.js';
+import { MODES, SUBJECT, World, until } from './world.js';
 
 const order = number => ({ out_trade_no: number, total_amount: '88.88', subject: SUBJECT });
 
@@ -76,6 +76,29 @@ for (const [name, mode] of Object.entries(MODES)) {
       assert.deepEqual([waiting.action, waiting.retryFlag], ['close', 'N']);
       await world.paid('T4');
       assert.equal((await cancel('T4')).action, 'refund');
+    });
+
+    test('payment by the code of a buyer', async () => {
+      const shown = (number, code) => ({ ...order(number), scene: 'bar_code', auth_code: code });
+      const pay = (number, code) => world.trade('pay', shown(number, code));
+      const paid = await pay('P1', '280000000000000001');
+      assert.deepEqual([paid.code, paid.receiptAmount], ['10000', '88.88']);
+      assert.match(paid.gmtPayment, /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/);
+      const [notified] = await world.notified('P1', 1);
+      assert.equal(notified.trade_status, 'TRADE_SUCCESS');
+      assert.ok(world.sdk.checkNotifySignV2(notified));
+      const spent = await pay('P2', '280000000000000001');
+      assert.deepEqual([spent.code, spent.subCode], ['40004', 'ACQ.PAYMENT_AUTH_CODE_INVALID']);
+
+      const fault = { method: 'alipay.trade.pay', times: 1, delay_ms: 10 };
+      await world.ctl('faults', { ...fault, kind: 'confirm_then_paid' });
+      assert.equal((await pay('P2', '280000000000000002')).code, '10003');
+      const [confirmed] = await world.notified('P2', 1);
+      assert.equal(confirmed.trade_status, 'TRADE_SUCCESS');
+      await world.ctl('faults', { ...fault, kind: 'unknown_then_failed' });
+      assert.equal((await pay('P3', '280000000000000003')).code, '20000');
+      const state = async () => (await world.trade('query', { out_trade_no: 'P3' })).tradeStatus;
+      await until('the buyer has given up', async () => await state() === 'TRADE_CLOSED');
     });
 
     test('an answer or notification that is not genuine is refused', async () => {

@@ -64,7 +64,9 @@ export class World {
     const [line] = await once(createInterface(world.child.stdout), 'line');
     const [, gateway, control] = line.match(/^alipay-simulator: (\S+) \(control API (\S+)\)$/);
     world.control = control;
-    world.sdk = new AlipaySdk({ appId: APP_ID, gateway, ...mode.config });
+    world.endpoint = new URL(gateway).origin;
+    const { endpoint } = world;
+    world.sdk = new AlipaySdk({ appId: APP_ID, gateway, endpoint, ...mode.config });
     await world.listen();
     return world;
   }
