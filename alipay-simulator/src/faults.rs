@@ -129,6 +129,11 @@ impl Hits {
         self.delay(kind, TimeDelta::zero()).is_some()
     }
 
+    /// How many faults of a kind struck.
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        self.struck.iter().filter(|hit| hit.kind == kind).count()
+    }
+
     /// The `delay_ms` of a fault that struck, or else the default.
     pub(crate) fn delay(&self, kind: Kind, default: TimeDelta) -> Option<TimeDelta> {
         let hit = self.struck.iter().find(|hit| hit.kind == kind);

@@ -116,7 +116,8 @@ async fn send(
         let first = post(shared, client, &notification.url, &message).await;
         let acknowledged = first.problem.is_none();
         let mut attempts = vec![first];
-        if hits.has(Kind::Duplicate) || (acknowledged && hits.has(Kind::Replay)) {
+        let replays = hits.count(Kind::Replay) * usize::from(acknowledged);
+        for _ in 0..hits.count(Kind::Duplicate) + replays {
             attempts.push(post(shared, client, &notification.url, &message).await);
         }
         attempts

@@ -137,6 +137,12 @@ async fn a_delivery_can_be_dropped_delayed_doubled_and_replayed() {
         assert_eq!(webhook.raw(count - 2), webhook.raw(count - 1));
         assert_eq!(recorded(&shop, number, 2).await.as_array().unwrap().len(), 2);
     }
+    for _ in 0..3 {
+        shop.fault(json!({"method": "notify", "kind": "duplicate", "times": 1})).await;
+    }
+    shop.paid("T6").await;
+    arrived(&webhook, 10).await;
+    assert_eq!(recorded(&shop, "T6", 4).await.as_array().unwrap().len(), 4);
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! The third protocol: JSON in bodies, signatures in headers.
 
+use alipay_simulator::{Certificates, Settings};
 use serde_json::{Value, json};
 
-use crate::merchant::{Shop, order, verifies};
+use crate::merchant::{Shop, order, settings, verifies};
 
 struct Reply {
     status: u16,
@@ -18,10 +19,24 @@ impl Shop {
 
     /// Signs one body and sends another.
     async fn v3_as(&self, path: &str, signed: &str, sent: &str, app_id: &str) -> Reply {
-        let target = format!("/v3/alipay/{path}");
         let text = format!("app_id={app_id},nonce=n,timestamp=1767294245000");
-        let sign = self.signature(&format!("{text}\nPOST\n{target}\n{signed}\n"));
-        let post = self.http.post(self.url(&target)).body(sent.to_owned());
+        let sign_text = format!("{text}\nPOST\n/v3/alipay/{path}\n{signed}\n");
+        self.v3_send(path, sent, &text, &self.signature(&sign_text), None).await
+    }
+
+    async fn v3_send(
+        &self,
+        path: &str,
+        sent: &str,
+        text: &str,
+        sign: &str,
+        token: Option<&str>,
+    ) -> Reply {
+        let mut post =
+            self.http.post(self.url(&format!("/v3/alipay/{path}"))).body(sent.to_owned());
+        if let Some(token) = token {
+            post = post.header("alipay-app-auth-token", token);
+        }
         let authorization = format!("ALIPAY-SHA256withRSA {text},sign={sign}");
         let answer = post.header("authorization", authorization).send().await.unwrap();
         let header = |name: &str| {
@@ -99,4 +114,35 @@ async fn faults_strike_here_too() {
         let reply = shop.v3("trade/query", biz.clone()).await;
         assert_eq!((reply.status, reply.genuine), (status, genuine), "{kind}");
     }
+}
+
+#[tokio::test]
+async fn a_token_is_signed_too_and_a_call_may_end() {
+    let shop = Shop::open().await;
+    let biz = order("T1").to_string();
+    let target = "/v3/alipay/trade/precreate";
+    let now = shop.control("clock", json!({"advance_ms": 0})).await.1["now"].clone();
+    let now = chrono::DateTime::parse_from_rfc3339(now.as_str().unwrap()).unwrap();
+    for (age_ms, signed, sent, status) in [
+        (0, "token\n", Some("token"), 200),
+        (0, "", Some("token"), 401),
+        (0, "token\n", None, 401),
+        (599_000, "", None, 200),
+        (601_000, "", None, 400),
+    ] {
+        let timestamp = now.timestamp_millis() - age_ms;
+        let id = "2021000000000001";
+        let text = format!("app_id={id},nonce=n,timestamp={timestamp},expired_seconds=600");
+        let sign = shop.signature(&format!("{text}\nPOST\n{target}\n{biz}\n{signed}"));
+        let reply = shop.v3_send("trade/precreate", &biz, &text, &sign, sent).await;
+        assert_eq!(reply.status, status, "{age_ms} {signed} {sent:?} {}", reply.body);
+    }
+}
+
+#[tokio::test]
+async fn certificates_are_named_in_headers() {
+    let certificates = Some(Certificates::development());
+    let shop = Shop::with(Settings { certificates, ..settings(None) }).await;
+    let reply = shop.v3("trade/precreate", order("T1")).await;
+    assert_eq!((reply.status, &reply.body["code"]), (400, &"isv.app-cert-not-exist".into()));
 }
