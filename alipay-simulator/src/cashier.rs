@@ -30,7 +30,7 @@ enum Button {
 }
 
 impl Button {
-    const ALL: [Self; 4] = [Self::LogIn, Self::Pay, Self::Fail, Self::Cancel];
+    const ALL: [Self; 4] = [Self::Pay, Self::LogIn, Self::Fail, Self::Cancel];
 
     fn name(self) -> &'static str {
         match self {
