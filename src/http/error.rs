@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::service::handle_alarm::AlarmError;
 use crate::service::place_order::PlaceError;
-use crate::service::refund_payment::QuarantineError;
+use crate::service::quarantine::QuarantineError;
 use crate::service::request_payment::PaymentError;
 use crate::service::request_refund::RefundError;
 use crate::service::retry_refund::RetryError;

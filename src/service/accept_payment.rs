@@ -18,7 +18,7 @@ use crate::store::{
     WriteTx, alarms, held_order, history, outbox, pending, quarantine, stock_locks,
 };
 
-use super::refund_payment::{QuarantineError, quarantined};
+use super::quarantine::{QuarantineError, find_quarantined};
 use super::settle::write::ENDED_WITH_THE_ORDER;
 
 /// Pays an order with a payment of a wrong amount.
@@ -30,7 +30,7 @@ pub async fn accept_payment(
     no: &OutTradeNo,
     by: &str,
 ) -> Result<OrderId, QuarantineError> {
-    let payment = quarantined(app, no, &[PaymentStatus::WrongAmount]).await?;
+    let payment = find_quarantined(app, no, &[PaymentStatus::WrongAmount]).await?;
     let order_id = payment.order_id.clone().ok_or(QuarantineError::NoSuchOrder)?;
     let paid = payment.paid.unwrap_or_default();
     let now = app.now();

@@ -13,7 +13,7 @@ use crate::domain::trigger::Trigger;
 use crate::store::history::Entry;
 use crate::store::{alarms, held_order, history, pending, quarantine};
 
-use super::refund_payment::{QuarantineError, quarantined};
+use super::quarantine::{QuarantineError, find_quarantined};
 use super::settle::{Request, settle};
 
 /// Makes an orphan's payment an attempt of an order, and settles that order.
@@ -26,7 +26,7 @@ pub async fn attach_payment(
     order_id: &OrderId,
     by: &str,
 ) -> Result<(), QuarantineError> {
-    let payment = quarantined(app, no, &[PaymentStatus::Orphan]).await?;
+    let payment = find_quarantined(app, no, &[PaymentStatus::Orphan]).await?;
     let now = app.now();
     let mut tx = app.store.begin().await?;
     let held = held_order::hold(&mut tx, order_id, now).await?;

@@ -19,6 +19,7 @@ pub mod open_refund;
 pub mod order_view;
 mod orphan;
 pub mod place_order;
+pub mod quarantine;
 pub mod raise_alarm;
 pub mod reconcile;
 pub mod refund_payment;

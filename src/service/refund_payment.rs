@@ -2,7 +2,6 @@
 //! left of a late or a duplicate one.
 
 use serde_json::json;
-use thiserror::Error;
 
 use crate::app::App;
 use crate::domain::ids::OutTradeNo;
@@ -12,52 +11,13 @@ use crate::domain::refund::RefundCause;
 use crate::store::history::Entry;
 use crate::store::payments::PaymentRecord;
 use crate::store::refunds::RefundRecord;
-use crate::store::{StoreError, held_order, history, payments, quarantine, refund_sums, refunds};
+use crate::store::{held_order, history, payments, quarantine, refund_sums, refunds};
 
 use super::open_refund::{NewRefund, Opened, open_refund, whole_payment_no};
+use super::quarantine::QuarantineError;
 
 /// Refunds of one payment that operators may ask for.
 const REFUNDS_MAX: u32 = 9;
-
-/// Why nothing was done with a payment.
-#[derive(Debug, Error)]
-pub enum QuarantineError {
-    /// There is no such payment.
-    #[error("there is no such payment")]
-    NoSuchPayment,
-    /// Nothing has to be decided about it.
-    #[error("the payment is {}, there is nothing to decide", .0.as_str())]
-    NotQuarantined(PaymentStatus),
-    /// Money of it is back, or on its way.
-    #[error("money of this payment is back or on its way already")]
-    OnItsWay,
-    /// The order can't take it.
-    #[error("the order is {0} and can't take it: refund it instead")]
-    OrderCant(&'static str),
-    /// The order's pieces are sold.
-    #[error("the order's stock is gone: refund it instead")]
-    NoStock,
-    /// There is no such order.
-    #[error("there is no such order")]
-    NoSuchOrder,
-    /// The database failed.
-    #[error("it could not be stored")]
-    Store(#[from] StoreError),
-}
-
-/// Finds a payment that waits for an operator.
-pub(super) async fn quarantined(
-    app: &App,
-    no: &OutTradeNo,
-    statuses: &[PaymentStatus],
-) -> Result<PaymentRecord, QuarantineError> {
-    let found = payments::find(&app.store, no).await?;
-    let payment = found.ok_or(QuarantineError::NoSuchPayment)?;
-    if !statuses.contains(&payment.attempt.status) {
-        return Err(QuarantineError::NotQuarantined(payment.attempt.status));
-    }
-    Ok(payment)
-}
 
 /// Gives back what is left of a payment that its order can't take. Asked again, it is the same
 /// refund; one that was refused is retried under its own number, unless less than it is left.

@@ -17,7 +17,8 @@ use crate::http::admin_money::TEXT_CHARS_MAX;
 use crate::http::input::{TextPath, check_text};
 use crate::service::accept_payment::accept_payment;
 use crate::service::attach_payment::attach_payment;
-use crate::service::refund_payment::{QuarantineError, refund_payment};
+use crate::service::quarantine::QuarantineError;
+use crate::service::refund_payment::refund_payment;
 use crate::store::payments::PaymentRecord;
 
 const PATH: &str = "/ops/payments";

@@ -50,7 +50,8 @@ pub async fn cancels_after(
     Ok(sqlx::query_as(
         "select orders.id as order_id, orders.expires_at_ms, orders.amount_fen, \
          orders.cancel_requested_at_ms, orders.cancelled_at_ms, order_history.detail \
-         from orders left join order_history on order_history.order_id = orders.id and order_history.cause = 'cancelled' \
+         from orders left join order_history on order_history.order_id = orders.id \
+         and order_history.cause = 'cancelled' \
          where orders.cancelled_at_ms is not null and orders.id > ? order by orders.id limit ?",
     )
     .bind(after)
