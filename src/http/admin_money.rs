@@ -89,6 +89,7 @@ async fn accept(
     params(("id" = String, Path, description = "the payment's out_trade_no")),
     responses(
         (status = 202, description = "it is stored and will be sent", body = RefundView),
+        (status = 400, description = "a field can't be used", body = Problem),
         (status = 404, description = "there is no such payment", body = Problem),
         (status = 409, description = "not_quarantined, refund_on_its_way", body = Problem),
     )
@@ -110,6 +111,7 @@ async fn refund(
     params(("id" = String, Path, description = "the payment's out_trade_no")),
     responses(
         (status = 200, description = "it is an attempt of that order now", body = Decided),
+        (status = 400, description = "a field can't be used", body = Problem),
         (status = 404, description = "there is no such payment or order", body = Problem),
         (status = 409, description = "not_quarantined, refund_on_its_way", body = Problem),
     )
@@ -133,7 +135,8 @@ async fn attach(
     responses(
         (status = 202, description = "it will be sent"),
         (status = 404, description = "there is no such refund", body = Problem),
-        (status = 409, description = "not_refused, more_than_left", body = Problem),
+        (status = 409, description = "not_refused, more_than_left, items_not_left",
+            body = Problem),
     )
 )]
 async fn retry(
@@ -152,8 +155,10 @@ async fn retry(
     params(("id" = String, Path, description = "the refund's out_request_no")),
     responses(
         (status = 204, description = "it counts as succeeded"),
+        (status = 400, description = "a field can't be used", body = Problem),
         (status = 404, description = "there is no such refund", body = Problem),
-        (status = 409, description = "not_refused, more_than_left", body = Problem),
+        (status = 409, description = "not_refused, more_than_left, items_not_left",
+            body = Problem),
     )
 )]
 async fn paid_elsewhere(

@@ -166,6 +166,7 @@ struct FindFields {
     params(("order_no" = String, Query, description = "the storefront's number")),
     responses(
         (status = 200, description = "the order", body = OrderView),
+        (status = 400, description = "a field can't be used", body = Problem),
         (status = 404, description = "there is none", body = Problem),
     )
 )]

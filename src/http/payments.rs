@@ -52,8 +52,10 @@ struct PaymentAnswer {
     responses(
         (status = 201, description = "a new attempt", body = PaymentAnswer),
         (status = 200, description = "the open attempt", body = PaymentAnswer),
+        (status = 400, description = "a field can't be used", body = Problem),
         (status = 404, description = "there is no such order", body = Problem),
-        (status = 409, description = "order_paid, order_cancelled, order_expired", body = Problem),
+        (status = 409, description = "order_paid, order_cancelled, order_expired, \
+            too_many_attempts", body = Problem),
         (status = 503, description = "the gateway gave no answer: ask again", body = Problem),
     )
 )]

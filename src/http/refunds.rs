@@ -77,6 +77,7 @@ struct RefundList {
     ),
     responses(
         (status = 202, description = "it is stored and will be sent", body = RefundView),
+        (status = 400, description = "a field can't be used", body = Problem),
         (status = 404, description = "there is no such order", body = Problem),
         (status = 409, description = "order_not_paid, more_than_left, items_not_left",
             body = Problem),

@@ -116,6 +116,7 @@ async fn put(
     params(("sku_id" = String, Path, description = "the storefront's name of it")),
     responses(
         (status = 200, description = "the SKU", body = SkuAnswer),
+        (status = 400, description = "a field can't be used", body = Problem),
         (status = 404, description = "there is none", body = Problem),
     )
 )]
@@ -149,6 +150,7 @@ struct AdjustBody {
     params(("sku_id" = String, Path, description = "the storefront's name of it")),
     responses(
         (status = 200, description = "the SKU after it", body = SkuAnswer),
+        (status = 400, description = "a field can't be used", body = Problem),
         (status = 404, description = "there is no such SKU", body = Problem),
         (status = 409, description = "the total would be too low or too high", body = Problem),
         (status = 422, description = "the number was used with another body", body = Problem),

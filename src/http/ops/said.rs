@@ -53,6 +53,9 @@ pub(super) fn notice(word: &str) -> Option<&'static str> {
         "more_than_left" => {
             "Nothing was done: other refunds have taken the payment's money in the meantime."
         }
+        "items_not_left" => {
+            "Nothing was done: other refunds have taken its pieces in the meantime."
+        }
         "no_such_order" => "Nothing was done: there is no such order.",
         NOT_SAID => "Nothing was done: the text that goes with it is missing or too long.",
         "database_unavailable" => "The database did not answer. Look what became of it, try again.",
@@ -63,6 +66,28 @@ pub(super) fn notice(word: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::money::Fen;
+    use crate::domain::payment::PaymentStatus;
+    use crate::domain::refund::RefundStatus;
+    use crate::service::refund_payment::QuarantineError;
+    use crate::service::retry_refund::RetryError;
+
+    #[test]
+    fn whatever_keeps_a_decision_from_being_done_has_a_sentence() {
+        let errors: [ApiError; 7] = [
+            QuarantineError::NotQuarantined(PaymentStatus::Applied).into(),
+            QuarantineError::OnItsWay.into(),
+            QuarantineError::OrderCant("be paid").into(),
+            QuarantineError::NoStock.into(),
+            RetryError::NotRefused(RefundStatus::Sending).into(),
+            RetryError::MoreThanLeft(Fen::ZERO).into(),
+            RetryError::PiecesGone.into(),
+        ];
+        for error in errors {
+            let sentence = notice(error.code());
+            assert!(sentence.is_some_and(|said| said.starts_with("Nothing was done")), "{error:?}");
+        }
+    }
 
     #[test]
     fn a_word_that_is_not_ours_says_nothing() {

@@ -82,6 +82,14 @@ async fn every_route_is_documented_and_every_documented_route_exists() {
     for (name, path) in &documented {
         let operation = &document["paths"][path][name.to_lowercase()];
         assert!(operation["summary"].is_string() || operation["description"].is_string());
+        let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
+        let has_fields = parameters.iter().any(|parameter| parameter["in"] == "query");
+        if has_fields || operation["requestBody"].is_object() {
+            assert!(
+                operation["responses"]["400"].is_object(),
+                "{name} {path}: what if it is wrong?"
+            );
+        }
         let request = app.client.request(method(name), app.url(&with_id(path, NOBODYS)));
         let response = request.bearer_auth(KEY).send().await.expect("an answer");
         let status = response.status();
