@@ -89,6 +89,12 @@ const SELECT_OPEN: &str = "select id, kind, subject, severity, detail, count, op
     where resolved_at_ms is null and opened_at_ms <= ? and (opened_at_ms < ? or id < ?) \
     order by opened_at_ms desc, id desc limit ?";
 
+const SELECT_OPEN_OLDEST: &str = "select id, kind, subject, severity, detail, count, opened_at_ms, \
+    last_at_ms, acknowledged_at_ms, acknowledged_by, resolved_at_ms, resolved_by, \
+    resolved_because, escalated_at_ms, escalations from alarms \
+    where resolved_at_ms is null and opened_at_ms >= ? and opened_at_ms <= ? \
+    and (opened_at_ms > ? or id > ?) order by opened_at_ms, id limit ?";
+
 const SELECT_ONE: &str = "select id, kind, subject, severity, detail, count, opened_at_ms, \
     last_at_ms, acknowledged_at_ms, acknowledged_by, resolved_at_ms, resolved_by, \
     resolved_because, escalated_at_ms, escalations from alarms where id = ?";
@@ -123,6 +129,31 @@ pub async fn open_before(
         .bind(before_ms)
         .bind(before_ms)
         .bind(before_id)
+        .bind(rows_max)
+        .fetch_all(store.pool())
+        .await?;
+    Ok(rows.into_iter().map(AlarmRecord::from).collect())
+}
+
+/// The alarms that are open since a time or longer, oldest first, those behind another one.
+///
+/// # Errors
+/// If the database fails.
+pub async fn open_since(
+    store: &Store,
+    since: DateTime<Utc>,
+    after: Option<&AlarmRecord>,
+    rows_max: i64,
+) -> Result<Vec<AlarmRecord>, StoreError> {
+    let (after_ms, after_id) = match after {
+        Some(alarm) => (alarm.opened_at.timestamp_millis(), alarm.id.as_str()),
+        None => (i64::MIN, ""),
+    };
+    let rows: Vec<Row> = sqlx::query_as(SELECT_OPEN_OLDEST)
+        .bind(after_ms)
+        .bind(since.timestamp_millis())
+        .bind(after_ms)
+        .bind(after_id)
         .bind(rows_max)
         .fetch_all(store.pool())
         .await?;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::alarm_list::read;
 pub use super::alarm_list::{
     AlarmRecord, about_order, escalated, find, of_kind, open, open_before, open_by_kind,
-    open_by_severity,
+    open_by_severity, open_since,
 };
 use super::alarm_notices::{self, AlarmEvent};
 use super::{StoreError, WriteTx, inserted_once};

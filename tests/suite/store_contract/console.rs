@@ -15,6 +15,7 @@ use super::database::{Database, at, fen, order_id, order_record, out_trade_no, p
 
 on_each_database!(
     open_alarms_are_read_page_by_page,
+    open_alarms_are_read_oldest_first_up_to_an_age,
     alarms_of_one_kind_are_read_open_and_resolved,
     alarms_about_an_order_are_those_of_its_payments_and_events_too,
     pending_rows_come_soonest_first_with_their_orders,
@@ -64,6 +65,25 @@ async fn open_alarms_are_read_page_by_page(db: &Database) {
     let after = alarms::open_before(&db.store, Some(&resolved), 9).await.expect("a page");
     assert_eq!(ids(&after), ["a3", "a1"]);
     assert!(alarms::find(&db.store, "none").await.expect("readable").is_none());
+}
+
+async fn open_alarms_are_read_oldest_first_up_to_an_age(db: &Database) {
+    let kind = AlarmKind::LatePayment;
+    for (id, second) in [("a1", 3), ("a2", 1), ("a3", 2), ("a4", 3), ("a5", 3), ("a6", 4)] {
+        raise(db, kind, id, id, second).await;
+    }
+    resolve(db, kind, "a3").await;
+    let mut seen = Vec::new();
+    let mut last: Option<AlarmRecord> = None;
+    loop {
+        let page = alarms::open_since(&db.store, at(3), last.as_ref(), 2).await.expect("a page");
+        seen.extend(page.iter().map(|alarm| alarm.id.clone()));
+        last = page.last().cloned();
+        if last.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, ["a2", "a1", "a4", "a5"]);
 }
 
 async fn alarms_of_one_kind_are_read_open_and_resolved(db: &Database) {

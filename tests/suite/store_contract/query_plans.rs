@@ -25,7 +25,7 @@ const READS_ALL: [&str; 6] = [
 const READ_BY_HAND: [&str; 3] = ["audit.rs", "audit", "server_settings.rs"];
 
 /// What must use which index, by a part of the statement that no other has.
-const INDEXES: [(&str, &str); 28] = [
+const INDEXES: [(&str, &str); 29] = [
     ("from bill_days where next_look_at_ms <= ?", "bill_days_by_due"),
     ("from bill_days where bill_day <", "bill_days_by_day"),
     ("from bill_days where bill_day >=", "bill_days_by_day"),
@@ -41,6 +41,7 @@ const INDEXES: [(&str, &str); 28] = [
     ("select event_id, order_id from outbox", "outbox_by_due"),
     ("from order_history where at_ms >= ?", "order_history_by_age"),
     ("from alarms where resolved_at_ms is null and opened_at_ms <= ?", "alarms_by_age"),
+    ("from alarms where resolved_at_ms is null and opened_at_ms >= ?", "alarms_by_age"),
     ("from alarms where kind = ? order by", "alarms_by_kind"),
     ("from alarms a where a.subject = ?", "alarms_by_subject"),
     ("from orders where order_no = ?", "orders_by_order_no"),
