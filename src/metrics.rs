@@ -46,7 +46,8 @@ label!(
     EffectLabel { effect }
 );
 label!(
-    /// A recorded payment: its status, and whether the gateway dates it before the deadline.
+    /// A recorded payment: its status, and whether the gateway dates it before the deadline; for
+    /// an orphan there is none.
     PaymentLabel { status, in_time }
 );
 label!(
@@ -89,7 +90,8 @@ label!(
 /// All metrics of this instance.
 pub struct Metrics {
     registry: Registry,
-    /// Orders by what became of them: `placed`, `degraded`, `paid`, `cancelled`, `refused`.
+    /// Orders by what became of them: `placed`, `degraded`, `paid`, `reopened`, `cancelled`,
+    /// `refused`.
     pub orders: Family<OutcomeLabel, Counter>,
     /// Check-backs by the answer given.
     pub check_backs: Family<AnswerLabel, Counter>,
@@ -103,7 +105,8 @@ pub struct Metrics {
     pub gateway_seconds: Family<MethodLabel, Histogram>,
     /// Notifications by effect.
     pub notifications: Family<EffectLabel, Counter>,
-    /// Recorded payments; `late` ones that came in time should not exist.
+    /// Recorded payments, by what they are; an orphan that is attached counts again as what it
+    /// becomes. `late` ones that came in time should not exist.
     pub payments: Family<PaymentLabel, Counter>,
     /// Ended refunds.
     pub refunds: Family<RefundLabel, Counter>,

@@ -235,6 +235,9 @@ async fn store_only(
         return Ok(Accepted::Repeated);
     }
     tx.commit().await?;
+    if let Some(payment) = &payment {
+        app.metrics.payment(payment.attempt.status.as_str(), false);
+    }
     tracing::warn!(trade.out_trade_no = row.out_trade_no, "orphan notification recorded");
     Ok(Accepted::Orphan)
 }

@@ -154,6 +154,8 @@ async fn accepting_and_giving_back_at_once_is_one_of_both() {
 async fn an_orphan_becomes_the_payment_of_the_order_that_it_is_given_to() {
     let app = TestApp::start().await;
     orphan(&app, "CBotherlife", 100).await;
+    let recorded = r#"checkback_payments_total{status="orphan",in_time="false"}"#;
+    wait_until("it is counted", async || app.metric(recorded).await == 1).await;
     let order = app.place("k").await;
     assert_eq!(attach(&app, "CBotherlife", "00000000000000000000000000").await.0, 404);
     let (status, answer) = attach(&app, "CBotherlife", &order).await;
