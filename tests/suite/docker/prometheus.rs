@@ -116,6 +116,22 @@ fn rules_use_metrics_and_labels_that_exist() {
     }
 }
 
+#[test]
+fn a_counter_that_a_rule_waits_for_stands_at_zero_from_the_start() {
+    let fresh = Metrics::new().encode().expect("a text");
+    let at_zero: Vec<_> = fresh.lines().filter_map(|line| line.strip_suffix(" 0")).collect();
+    let mut waited_for = 0;
+    for rule in rules() {
+        let grown = text(&rule, "expr").split("increase(").skip(1);
+        let series = grown.filter_map(|rest| rest.split('[').next());
+        for series in series.filter(|series| series.starts_with("checkback_")) {
+            assert!(at_zero.contains(&series), "{series} appears with its first one");
+            waited_for += 1;
+        }
+    }
+    assert!(waited_for > 1);
+}
+
 /// The alternatives of the one matcher for a label in a rule.
 fn alternatives(rule: &Value, label: &str) -> BTreeSet<String> {
     let selectors = selectors(text(rule, "expr"));
