@@ -44,7 +44,7 @@ pub struct App {
     pub outbox_bell: Notify,
     /// Rings when a refund was written, so that the gateway hears of it without a delay.
     pub refund_bell: Notify,
-    /// Whether the last call got an answer from the gateway.
+    /// Whether the last call got an answer from the gateway that can be believed.
     pub gateway_answered: Arc<AtomicBool>,
     /// Whether this machine's clock agrees with the database's: if not, nothing is cancelled here.
     pub clock_trusted: AtomicBool,
@@ -144,7 +144,7 @@ impl App {
         notify::verify(raw_body, &keys)
     }
 
-    /// Whether the last call got an answer from the gateway.
+    /// Whether the last call got an answer from the gateway that can be believed.
     #[must_use]
     pub fn gateway_answers(&self) -> bool {
         self.gateway_answered.load(Ordering::Relaxed)

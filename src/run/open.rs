@@ -19,8 +19,12 @@ use crate::webhook::Webhook;
 
 use super::gateways;
 
-/// Results of a call that say that nobody answered.
-const NO_ANSWER: [&str; 4] = ["timeout", "transport", "http_status", "overloaded"];
+/// Results of a call that say that nobody answered, or that the gateway can't now.
+const NO_ANSWER: [&str; 6] =
+    ["timeout", "transport", "http_status", "overloaded", "unavailable", "rate_limited"];
+/// Results of a call that say that the answer can't be believed.
+const UNBELIEVABLE: [&str; 5] =
+    ["bad_signature", "unsigned", "malformed", "too_large", "other_trade"];
 
 /// What tests put in the place of the real world.
 #[derive(Debug)]
@@ -85,7 +89,8 @@ fn observer(metrics: &Arc<Metrics>, answered: &Arc<AtomicBool>, is_previous: boo
     Arc::new(move |method: &'static str, result: &'static str, duration: Duration| {
         metrics.gateway_call(method, result, duration);
         if !is_previous {
-            answered.store(!NO_ANSWER.contains(&result), Ordering::Relaxed);
+            let told = !NO_ANSWER.contains(&result) && !UNBELIEVABLE.contains(&result);
+            answered.store(told, Ordering::Relaxed);
         }
     })
 }

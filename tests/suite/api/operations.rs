@@ -41,16 +41,20 @@ async fn health_and_metrics_need_no_key_and_say_what_the_contract_says() {
 
     let order = app.place("k").await;
     app.start_payment(&order).await;
-    app.fault("alipay.trade.query", "http_502").await;
-    wait_until("the gateway's outage is seen", async || {
-        let response = get("/readyz").await;
-        assert_eq!(response.status(), 200, "an outage elsewhere doesn't make it unready");
-        let ready = json_of(response).await;
-        (text(&ready, "status"), text(&ready, "gateway"))
-            == ("degraded".to_owned(), "degraded".to_owned())
-    })
-    .await;
-    app.clear_faults().await;
+    for fault in ["http_502", "other_key"] {
+        app.fault("alipay.trade.query", fault).await;
+        for gateway in ["degraded", "ok"] {
+            wait_until("the gateway's state is seen", async || {
+                let response = get("/readyz").await;
+                assert_eq!(response.status(), 200, "an outage elsewhere doesn't make it unready");
+                let ready = json_of(response).await;
+                (text(&ready, "status"), text(&ready, "gateway"))
+                    == (gateway.to_owned(), gateway.to_owned())
+            })
+            .await;
+            app.clear_faults().await;
+        }
+    }
     assert_eq!(app.cancel(&order).await.0, 200);
 
     let metrics = get("/metrics").await;

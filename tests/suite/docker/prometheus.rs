@@ -163,12 +163,16 @@ fn values_in_rules_are_the_services_own() {
     let late = rule("CheckbackCancelsLate");
     let expression = text(&late, "expr");
     assert!(expression.ends_with(&format!("> {}", latest.as_secs())), "{expression}");
-    let silent = alternatives(&rule("CheckbackGatewaySilent"), "result");
     let source = read("src/run/open.rs");
-    let list = source.split("NO_ANSWER").nth(1).and_then(|rest| rest.split(';').nth(1));
-    let list = list.expect("the results without an answer");
-    assert_eq!(silent.len(), list.matches('"').count() / 2);
-    assert!(silent.iter().all(|result| list.contains(&format!("\"{result}\""))), "{silent:?}");
+    for (alert, name) in [
+        ("CheckbackGatewaySilent", "const NO_ANSWER"),
+        ("CheckbackGatewayUnbelievable", "const UNBELIEVABLE"),
+    ] {
+        let list = source.split(name).nth(1).and_then(|rest| rest.split(';').nth(1));
+        let results = list.expect("a list of results").split('"').skip(1).step_by(2);
+        let results: BTreeSet<_> = results.map(str::to_owned).collect();
+        assert_eq!(alternatives(&rule(alert), "result"), results, "{alert}");
+    }
 }
 
 #[test]
