@@ -134,7 +134,7 @@ pub struct Metrics {
     pub alarms_open: Family<KindLabel, Gauge>,
     /// Open alarms that were not settled within their age limit; set when scraped.
     pub alarms_escalated: Gauge,
-    /// Messages to the webhook that wait; set when scraped.
+    /// Messages that wait for the webhook, none where none is configured; set when scraped.
     pub alarm_notices_waiting: Gauge,
     /// Days of the last month by how their bills stand; set when scraped.
     pub bill_days: Family<StateLabel, Gauge>,

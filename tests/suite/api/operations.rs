@@ -139,6 +139,8 @@ async fn an_operator_sees_alarms_and_acknowledges_them() {
     let open = listed().await;
     let alarm = &open[0];
     assert_eq!(open.as_array().map(Vec::len), Some(1), "one row a kind and subject: {open}");
+    let waiting = app.metric("checkback_alarm_notices_waiting").await;
+    assert_eq!(waiting, 0, "there is no webhook");
     assert_eq!(
         (&alarm["kind"], &alarm["subject"], &alarm["severity"], &alarm["count"]),
         (&json!("outbox_stuck"), &json!("E1"), &json!("warning"), &json!(3))

@@ -76,6 +76,7 @@ async fn what_a_dead_sender_had_is_told_by_the_next() {
         waiting == 1 && hook.messages().is_empty()
     })
     .await;
+    assert_eq!(away.metric("checkback_alarm_notices_waiting").await, 1);
     away.finish().await;
 
     let app = TestApp::start_configured(told_at(hook.url())).await;
