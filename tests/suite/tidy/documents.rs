@@ -62,9 +62,9 @@ fn every_alarm_has_its_section_with_its_age_limit() {
             format!("Age limit: {}.", humantime::format_duration(age)),
             format!("Severity: {}.", kind.severity().as_str()),
             "Subject: ".to_owned(),
-            "**What happened.** ".to_owned(),
-            "**What is safe.** ".to_owned(),
-            "**What to do.** ".to_owned(),
+            "\n\n**What happened.** ".to_owned(),
+            "\n\n**What is safe.** ".to_owned(),
+            "\n\n**What to do.** ".to_owned(),
         ];
         let missing = words.iter().filter(|words| !body.contains(words.as_str()));
         broken.extend(missing.map(|words| format!("{}: no {words}", kind.as_str())));
