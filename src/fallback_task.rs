@@ -5,8 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, FixedOffset, Utc};
-use croner::Cron;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -19,8 +17,6 @@ use crate::service::settle_due::{Report, settle_due_batch};
 use crate::store::StoreError;
 use crate::store::sweeps::{self, SweepRun};
 
-/// China has one time zone and no summer time.
-const CHINA_OFFSET_SECONDS: i32 = 8 * 60 * 60;
 /// Longest and shortest pause of the light poll.
 const POLL_INTERVAL_MAX: Duration = Duration::from_secs(5);
 const POLL_INTERVAL_MIN: Duration = Duration::from_millis(200);
@@ -30,12 +26,14 @@ const REFUND_INTERVAL: Duration = Duration::from_millis(500);
 const SWEEP_BATCHES_MAX: u32 = 10_000;
 
 /// Sweeps at start and on the cron, until told to stop.
-pub async fn run_sweeps(app: Arc<App>, cron: Cron, stop: CancellationToken) {
+pub async fn run_sweeps(app: Arc<App>, stop: CancellationToken) {
     loop {
         if let Err(error) = sweep(&app).await {
             tracing::warn!(%error, "the sweep failed, the next one does it again");
         }
-        let pause = until_next(&cron, app.now());
+        let now = app.now();
+        let until_next = app.config.sweep.next_after(now).signed_duration_since(now);
+        let pause = until_next.to_std().unwrap_or_default();
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
@@ -135,29 +133,5 @@ pub async fn run_refunds(app: Arc<App>, stop: CancellationToken) {
 fn note_end(sent: Result<(), JoinError>) {
     if let Err(error) = sent {
         tracing::error!(%error, "a worker that sent a refund died");
-    }
-}
-
-fn until_next(cron: &Cron, now: DateTime<Utc>) -> Duration {
-    /// What the pause is if the expression never fires again.
-    const FALLBACK: Duration = Duration::from_mins(10);
-    let Some(china) = FixedOffset::east_opt(CHINA_OFFSET_SECONDS) else { return FALLBACK };
-    let now = now.with_timezone(&china);
-    let next = cron.find_next_occurrence(&now, false).ok();
-    next.and_then(|next| next.signed_duration_since(now).to_std().ok()).unwrap_or(FALLBACK)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Sweep;
-
-    #[test]
-    fn the_default_expression_fires_every_ten_minutes() {
-        let cron = Sweep::default().parse().expect("the expression of the design");
-        let now = DateTime::from_timestamp(1_800_000_001, 0).expect("a time");
-        assert_eq!(until_next(&cron, now), Duration::from_secs(599));
-        let at_it = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
-        assert_eq!(until_next(&cron, at_it), Duration::from_mins(10));
     }
 }

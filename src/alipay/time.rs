@@ -1,14 +1,8 @@
 //! Alipay's clock face: China time, whole seconds, whatever zone this process runs in.
 
-use chrono::{DateTime, FixedOffset, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 
-use crate::domain::to_millis;
-
-/// China time, all year round.
-const CHINA: FixedOffset = match FixedOffset::east_opt(8 * 60 * 60) {
-    Some(offset) => offset,
-    None => panic!("eight hours are an offset"),
-};
+use crate::domain::{CHINA, to_millis};
 
 /// How a time is written.
 const FORMAT: &str = "%Y-%m-%d %H:%M:%S";

@@ -10,6 +10,7 @@ use thiserror::Error;
 mod account;
 mod alarms;
 mod alipay;
+mod cron;
 mod exposed;
 mod http;
 mod payment;
@@ -200,8 +201,8 @@ impl Config {
         self.alipay.validate()?;
         self.refund.validate()?;
         self.database.validate()?;
-        self.sweep.parse()?;
-        self.reconcile.parse()?;
+        self.sweep.validate()?;
+        self.reconcile.validate()?;
         self.alarms.validate()?;
         self.audit.validate()?;
         Ok(())

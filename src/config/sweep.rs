@@ -1,10 +1,12 @@
 //! `[sweep]`: when the fallback runs.
 
-use croner::Cron;
-use croner::parser::{CronParser, Seconds};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::ConfigError;
+use super::{ConfigError, cron};
+
+/// When the next run is if the expression never fires again.
+const FALLBACK: chrono::Duration = chrono::Duration::minutes(10);
 
 /// The fallback task.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,15 +23,14 @@ impl Default for Sweep {
 }
 
 impl Sweep {
-    /// Reads the expression, in the form that Quartz writes them.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong with it.
-    pub fn parse(&self) -> Result<Cron, ConfigError> {
-        let parser = CronParser::builder().seconds(Seconds::Required).sloppy_ranges(true).build();
-        parser.parse(&self.cron).map_err(|error| {
-            ConfigError::invalid("sweep.cron", format!("{:?} can't be used: {error}", self.cron))
-        })
+    /// The first time after this one.
+    #[must_use]
+    pub fn next_after(&self, at: DateTime<Utc>) -> DateTime<Utc> {
+        cron::next_after(&self.cron, at).unwrap_or(at + FALLBACK)
+    }
+
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        cron::parse("sweep.cron", &self.cron).map(drop)
     }
 }
 
@@ -38,9 +39,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_default_expression_fires_every_ten_minutes() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).expect("a time");
+        assert_eq!(Sweep::default().next_after(at(1_800_000_001)), at(1_800_000_600));
+        assert_eq!(Sweep::default().next_after(at(1_800_000_000)), at(1_800_000_600));
+    }
+
+    #[test]
     fn a_wrong_expression_is_named() {
         let sweep = Sweep { cron: "every now and then".into() };
-        let error = sweep.parse().expect_err("not an expression").to_string();
+        let error = sweep.validate().expect_err("not an expression").to_string();
         assert!(error.contains("every now and then"), "{error}");
     }
 }

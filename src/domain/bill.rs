@@ -1,17 +1,12 @@
 //! A bill: what the gateway says came and went on one day of China, in words of no particular
 //! gateway.
 
-use chrono::{DateTime, FixedOffset, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::CHINA;
 use super::gateway::{Refusal, UnknownReason};
 use super::money::Fen;
-
-/// China time, all year round.
-const CHINA: FixedOffset = match FixedOffset::east_opt(8 * 60 * 60) {
-    Some(offset) => offset,
-    None => panic!("eight hours are an offset"),
-};
 
 /// A day of China, which is what a bill is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,12 +25,6 @@ impl BillDay {
     pub fn parse(text: &str) -> Option<Self> {
         let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
         (day.to_string() == text).then_some(Self(day))
-    }
-
-    /// A calendar's day.
-    #[must_use]
-    pub fn new(day: NaiveDate) -> Self {
-        Self(day)
     }
 
     /// The day so many days later, or earlier.

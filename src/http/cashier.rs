@@ -12,13 +12,14 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, FixedOffset, Utc};
+use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use super::error::ApiError;
 use super::input::OrderPath;
 use super::live::{self, Snapshot};
 use super::{HttpState, qr};
+use crate::domain::CHINA;
 use crate::domain::ids::OrderId;
 use crate::store::StoreError;
 use crate::store::orders::{self, Item};
@@ -41,8 +42,6 @@ const SCRIPT: &str = include_str!("../../templates/cashier.js");
 
 /// How much of an order's id people read out (characters).
 const SHORT_ID_CHARS: usize = 8;
-/// The time zone of texts for a browser without a script, that of Alipay (seconds east).
-const CHINA_OFFSET_SECONDS: i32 = 8 * 60 * 60;
 
 static CONTENT_SECURITY_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
@@ -228,10 +227,7 @@ fn countdown(left_ms: i64) -> String {
 
 /// A time in words, for a browser without a script.
 fn clock_time(at: &DateTime<Utc>) -> String {
-    match FixedOffset::east_opt(CHINA_OFFSET_SECONDS) {
-        Some(china) => at.with_timezone(&china).format("%Y-%m-%d %H:%M:%S (UTC+8)").to_string(),
-        None => at.to_rfc3339(),
-    }
+    at.with_timezone(&CHINA).format("%Y-%m-%d %H:%M:%S (UTC+8)").to_string()
 }
 
 #[cfg(test)]

@@ -172,10 +172,9 @@ fn spawn_tasks(
     stop: &CancellationToken,
     background: &mut JoinSet<&'static str>,
 ) -> anyhow::Result<()> {
-    let cron = app.config.sweep.parse()?;
     let (a, s) = (Arc::clone(app), stop.clone());
     background.spawn(async move {
-        fallback_task::run_sweeps(a, cron, s).await;
+        fallback_task::run_sweeps(a, s).await;
         "the sweep"
     });
     let (a, s) = (Arc::clone(app), stop.clone());
