@@ -1,8 +1,8 @@
 //! SHA-256 of a list of texts, each behind its length, so that no two lists have the same input.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest, Sha256};
+
+use crate::text::hex;
 
 /// The hash in lower-case hex.
 #[must_use]
@@ -12,11 +12,7 @@ pub fn sha256_hex(parts: &[&str]) -> String {
         hasher.update(part.len().to_be_bytes());
         hasher.update(part.as_bytes());
     }
-    hasher.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String never fails.
-        let _: Result<(), std::fmt::Error> = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(&hasher.finalize())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod domain;
 pub mod clock;
 pub mod hash;
 pub mod ids;
+pub mod text;
 
 pub mod alipay;
 pub mod producer;

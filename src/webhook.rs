@@ -1,7 +1,6 @@
 //! An outgoing webhook, signed as Standard Webhooks has it: HMAC-SHA256 over
 //! `id.timestamp.body`. Sends one message at a time in bounded time; knows nothing of what it says.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -11,6 +10,8 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, StatusCode, Url, redirect};
 use thiserror::Error;
+
+use crate::text::causes;
 
 /// A connection is made within this time.
 const CONNECT_BUDGET: Duration = Duration::from_secs(3);
@@ -107,7 +108,8 @@ impl Webhook {
         match sent {
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) => Err(NotTaken::Status(answer.status())),
-            Err(error) => Err(NotTaken::NoAnswer(why(error))),
+            // The address may hold a token.
+            Err(error) => Err(NotTaken::NoAnswer(causes(&error.without_url()))),
         }
     }
 
@@ -115,18 +117,6 @@ impl Webhook {
         let tag = hmac::sign(&self.key, format!("{id}.{timestamp}.{body}").as_bytes());
         format!("v1,{}", STANDARD.encode(tag))
     }
-}
-
-/// What broke, without the address: that may hold a token.
-fn why(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

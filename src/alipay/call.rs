@@ -3,7 +3,6 @@
 //! Owns the limits and everything that HTTP can do to a call. Whatever is not a signed answer ends
 //! here as an [`UnknownReason`]; what a signed answer means is for [`super::trade`].
 
-use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -19,6 +18,7 @@ use super::trade::Reply;
 use super::wire::{Envelope, NodeKind};
 use super::{Account, CallObserver, form, shorten};
 use crate::domain::gateway::UnknownReason;
+use crate::text::causes;
 
 /// How long making a connection may take.
 pub const CONNECT_BUDGET: Duration = Duration::from_secs(2);
@@ -231,14 +231,7 @@ pub(super) fn transport(error: reqwest::Error) -> UnknownReason {
     if error.is_timeout() {
         return UnknownReason::Timeout;
     }
-    let error = error.without_url();
-    let mut detail = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        detail = format!("{detail}: {cause}");
-        source = cause.source();
-    }
-    UnknownReason::Transport { detail: shorten(&detail) }
+    UnknownReason::Transport { detail: shorten(&causes(&error.without_url())) }
 }
 
 fn malformed(error: impl std::error::Error) -> UnknownReason {

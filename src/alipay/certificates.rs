@@ -11,6 +11,7 @@ use x509_parser::asn1_rs::{Any, Tag};
 use x509_parser::prelude::{FromDer as _, X509Certificate, X509Name};
 
 use super::keys::BASE64;
+use crate::text::hex;
 
 /// The family of algorithms, by the start of their OID, whose roots count for RSA2.
 const RSA_FAMILY: &str = "1.2.840.113549.1.1";
@@ -154,9 +155,7 @@ fn blocks(text: &str) -> impl Iterator<Item = &str> {
 /// MD5 over the issuer's name and the certificate's own number in decimal.
 fn sn(certificate: &X509Certificate<'_>) -> String {
     let issuer = issuer_text(certificate.issuer());
-    let digest = Md5::digest(format!("{issuer}{}", certificate.tbs_certificate.serial));
-    let hex = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('?');
-    digest.iter().flat_map(|byte| [hex(byte >> 4), hex(byte & 15)]).collect()
+    hex(&Md5::digest(format!("{issuer}{}", certificate.tbs_certificate.serial)))
 }
 
 /// The most specific part first, nothing escaped.

@@ -17,6 +17,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::certificates::Certificate;
+use crate::text::hex;
 
 /// The least size of a key, in bits: what RSA2 demands.
 pub const KEY_BITS_MIN: usize = 2048;
@@ -204,9 +205,7 @@ impl AlipayPublicKey {
 }
 
 fn fingerprint(spki: &[u8]) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, spki);
-    let hex = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('?');
-    digest.as_ref().iter().flat_map(|byte| [hex(byte >> 4), hex(byte & 15)]).collect()
+    hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, spki).as_ref())
 }
 
 /// Makes a fresh pair of keys of [`KEY_BITS_MIN`] bits, for development.

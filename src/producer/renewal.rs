@@ -8,7 +8,7 @@ use rocketmq_client_rust::{ClientResult, DefaultMQProducer, TransactionMQProduce
 use tokio::sync::{RwLock, watch};
 use tokio::time::timeout;
 
-use super::runtime::causes;
+use crate::text::causes;
 
 /// Stopping a producer takes no longer.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);

@@ -21,8 +21,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::callback::{EXECUTE_TIMEOUT, Listener, Slot, Ticket};
 use super::renewal::{Current, Lifecycle, renew};
-use super::runtime::causes;
 pub use super::runtime::{BoxFuture, BrokerSettings, MessagingRuntime, StartError};
+use crate::text::causes;
 
 /// The client gives a message up after this time (milliseconds).
 const SEND_TIMEOUT_MS: u32 = 2_500;

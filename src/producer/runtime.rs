@@ -37,6 +37,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::admin::{admin_client, masters, stop_admin};
 use super::callback::Callbacks;
+use crate::text::causes;
 
 /// The client's own limit for a callback, above every deadline of ours.
 const LANE_TASK_TIMEOUT: Duration = Duration::from_mins(1);
@@ -319,17 +320,6 @@ impl Pulse {
         stop_admin(&mut admin).await;
         found
     }
-}
-
-/// The error with its causes: the client redacts its own text, a cause often says what happened.
-pub(crate) fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 async fn any_listens(addresses: impl IntoIterator<Item = &String>) -> bool {

@@ -6,6 +6,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::store::server_settings::{Inspector, Migrations};
 use crate::store::{Backend, StoreError};
+use crate::text::causes;
 
 /// Most that this machine's clock may be off; beyond it nothing is cancelled (ms).
 const SKEW_MAX_MS: i64 = 1_000;
@@ -110,18 +111,4 @@ async fn check_clock(inspector: &mut Inspector, table: &mut Table) -> Result<(),
         table.ok(what, format!("{off_ms} ms off"));
     }
     Ok(())
-}
-
-/// The error with what is behind it.
-fn causes(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -13,7 +13,8 @@ use rocketmq_client_rust::{
 use rocketmq_protocol::code::response_code::ResponseCode;
 use tokio::time::timeout;
 
-use super::runtime::{MessagingRuntime, causes};
+use super::runtime::MessagingRuntime;
+use crate::text::causes;
 
 mod groups;
 mod settings;

@@ -6,17 +6,18 @@ use super::assert_none;
 use super::source::{File, Parts, file, files, words};
 
 /// What each room may name. `lib.rs` and `main.rs` only list or start them.
-const ROOMS: [(&str, &[&str]); 19] = [
+const ROOMS: [(&str, &[&str]); 20] = [
     ("domain", &["domain", "hash"]),
     ("clock", &["domain"]),
-    ("hash", &[]),
+    ("hash", &["text"]),
+    ("text", &[]),
     ("ids", &[]),
     ("metrics", &[]),
-    ("webhook", &[]),
+    ("webhook", &["text"]),
     ("config", &["domain", "config"]),
     ("store", &["domain", "hash", "store"]),
-    ("alipay", &["domain", "alipay"]),
-    ("producer", &["domain", "producer"]),
+    ("alipay", &["domain", "text", "alipay"]),
+    ("producer", &["domain", "text", "producer"]),
     ("app", &["domain", "clock", "ids", "metrics", "config", "store", "alipay"]),
     (
         "service",
@@ -41,6 +42,7 @@ const EVERY_ROOM: &[&str] = &[
     "domain",
     "clock",
     "hash",
+    "text",
     "webhook",
     "ids",
     "metrics",
