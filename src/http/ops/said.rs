@@ -69,7 +69,7 @@ mod tests {
     use crate::domain::money::Fen;
     use crate::domain::payment::PaymentStatus;
     use crate::domain::refund::RefundStatus;
-    use crate::service::refund_payment::QuarantineError;
+    use crate::service::quarantine::QuarantineError;
     use crate::service::retry_refund::RetryError;
 
     #[test]

@@ -14,7 +14,9 @@ async fn unscanned_order_is_cancelled_with_evidence_and_its_stock_is_back() {
     let sku = app.sku("tea").await;
     assert_eq!((&sku["available"], &sku["locked"]), (&json!(1000), &json!(0)));
     let cancelled = app.event(&order, "cancelled").await;
-    assert_eq!(cancelled["actor"], "cancel_consumer");
+    // On a machine that is busy for two check intervals the poll is first.
+    let actor = cancelled["actor"].as_str();
+    assert!(matches!(actor, Some("cancel_consumer" | "poll")), "{actor:?}");
     let evidence = &cancelled["detail"];
     assert_eq!(evidence["answers"][0]["out_trade_no"], json!(number));
     assert_eq!(evidence["answers"][0]["answer"]["state"], "not_exist");
