@@ -20,7 +20,8 @@ pub mod stock;
 pub mod timeout_message;
 pub mod trigger;
 
-/// China's time: one zone, and no summer time. Bills, schedules and the gateway's own times are in it.
+/// China's time: one zone, and no summer time. Bills, schedules and the gateway's own times are in
+/// it.
 pub const CHINA: FixedOffset = match FixedOffset::east_opt(8 * 60 * 60) {
     Some(offset) => offset,
     None => panic!("eight hours are an offset"),

@@ -151,9 +151,10 @@ impl Evidence {
             && live.all(|(number, _)| {
                 let asked = self.answers.about(&OutTradeNo::from_trusted(number.as_str()));
                 asked.is_some_and(|asked| match &asked.answer {
-                    Answer::NotPaid(NotPaid::NotExist | NotPaid::Closed) => true,
+                    Answer::NotPaid(NotPaid::NotExist | NotPaid::Closed) | Answer::Returned(_) => {
+                        true
+                    }
                     Answer::Paid(trade) => trade.amount.fen() != amount_fen,
-                    Answer::Returned(_) => true,
                     Answer::NotPaid(NotPaid::WaitBuyerPay { .. }) | Answer::Unknown(_) => false,
                 })
             })

@@ -55,10 +55,8 @@ pub async fn refund_payment(
         items: Vec::new(),
         by,
     };
-    let opened = match left.is_zero() {
-        true => Opened::TooMuch,
-        false => open_refund(app, &mut tx, &new, now).await?,
-    };
+    let opened =
+        if left.is_zero() { Opened::TooMuch } else { open_refund(app, &mut tx, &new, now).await? };
     let Opened::Opened(record) = opened else {
         tx.rollback().await?;
         return Err(QuarantineError::OnItsWay);
