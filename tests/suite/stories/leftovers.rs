@@ -116,3 +116,61 @@ async fn money_that_went_back_twice_by_other_means_and_by_the_console_is_alarmed
     app.assert_alarm("gateway_contradiction", &trade).await;
     app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_is_given_up_here_and_shown_by_the_gateway_is_alarmed() {
+    let app = TestApp::start().await;
+    let (order, trade) = app.place_paid("k", 3).await;
+    let refusal = json!({
+        "method": "alipay.trade.refund", "kind": "business_failure",
+        "sub_code": "ACQ.TRADE_STATUS_ERROR", "out_trade_no": trade,
+    });
+    app.control("faults", refusal).await;
+    app.refund(&order, "r1", Some(100)).await;
+    let refused = app.wait_for_refund(&order, "r1", "refused").await;
+    let number = text(&refused, "out_request_no");
+    app.clear_faults().await;
+    app.fault("notify", "drop").await;
+    app.give_back_elsewhere(&trade, &number, 100).await;
+    let told = refund_notification(&trade, "n2", "3.00", &number, "1.00");
+    assert_eq!(app.notify(told).await, (200, "success".to_owned()));
+    app.assert_alarm("gateway_contradiction", &trade).await;
+    assert_eq!(app.order(&order).await["refunded_fen"], 0);
+    assert_eq!(app.decide(&format!("refunds/{number}/retry"), json!({})).await.0, 202);
+    app.wait_for_refund(&order, "r1", "succeeded").await;
+    assert_eq!(yuan_back(&app, &trade).await, ["1.00"], "the number moves no money twice");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_that_went_back_without_a_number_is_alarmed() {
+    let app = TestApp::start().await;
+    let (_, trade) = app.place_paid("k", 3).await;
+    let told = |id: &str, refund_fee: &str| {
+        notification(
+            &trade,
+            &[("notify_id", id), ("total_amount", "3.00"), ("refund_fee", refund_fee)],
+        )
+    };
+    assert_eq!(app.notify(told("n2", "0.00")).await.0, 200);
+    assert!(!is_alarmed(&app, "returned_elsewhere", &trade).await);
+    assert_eq!(app.notify(told("n3", "1.20")).await.0, 200);
+    app.assert_alarm("returned_elsewhere", &trade).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_trade_that_the_query_still_calls_paid_is_told_of_again() {
+    let app = TestApp::start().await;
+    let (order, trade) = app.place_paid("k", 3).await;
+    app.fault("notify", "drop").await;
+    app.fault_on(&trade, "alipay.trade.query", "stale_query", None).await;
+    app.give_back_elsewhere(&trade, "CONSOLE-1", 300).await;
+    let fields = [("notify_id", "n2"), ("total_amount", "3.00"), ("trade_status", "TRADE_CLOSED")];
+    let told = notification(&trade, &fields);
+    assert_ne!(app.notify(told.clone()).await.1, "success", "it must come again");
+    app.clear_faults().await;
+    assert_eq!(app.notify(told).await, (200, "success".to_owned()));
+    app.wait_for_status(&order, "refunded").await;
+    app.finish().await;
+}
