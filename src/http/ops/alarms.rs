@@ -3,13 +3,14 @@
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::Response;
 use serde::Deserialize;
 
 use super::cells::{Act, Asked, Cell, Table};
 use super::failure::Failure;
 use super::pulse::{PAGE_ROWS, cut_page};
-use super::session::{Form, Session, page_of_ours};
+use super::said::back_in_silence;
+use super::session::{Form, Session};
 use super::{Frame, List, html};
 use crate::domain::alarm::AlarmKind;
 use crate::http::HttpState;
@@ -139,7 +140,7 @@ pub(super) async fn acknowledge(
     TextPath(id): TextPath,
 ) -> Result<Response, Failure> {
     acknowledge_alarm(&state.app, &id, &session.operator).await?;
-    Ok(back(&form))
+    Ok(back_in_silence(&form, PATH))
 }
 
 pub(super) async fn resolve(
@@ -154,9 +155,5 @@ pub(super) async fn resolve(
         return Err(Failure::invalid(detail));
     }
     resolve_alarm(&state.app, &id, &session.operator, reason).await?;
-    Ok(back(&form))
-}
-
-fn back(form: &Form) -> Response {
-    Redirect::to(form.field("back").and_then(page_of_ours).unwrap_or(PATH)).into_response()
+    Ok(back_in_silence(&form, PATH))
 }

@@ -12,9 +12,18 @@ pub(super) const NOT_SAID: &str = "invalid_request";
 
 /// Back to the page that the form came from, with what came of it.
 pub(super) fn back(form: &Form, otherwise: &str, word: &str) -> Response {
-    let page = form.field("back").and_then(page_of_ours).unwrap_or(otherwise);
+    let page = page_before(form, otherwise);
     let with = if page.contains('?') { '&' } else { '?' };
     Redirect::to(&format!("{page}{with}said={word}")).into_response()
+}
+
+/// Back to the page that the form came from, where what came of it shows.
+pub(super) fn back_in_silence(form: &Form, otherwise: &str) -> Response {
+    Redirect::to(page_before(form, otherwise)).into_response()
+}
+
+fn page_before<'a>(form: &'a Form, otherwise: &'a str) -> &'a str {
+    form.field("back").and_then(page_of_ours).unwrap_or(otherwise)
 }
 
 /// Back with the reason why nothing was done; what isn't there is a page of its own.
