@@ -157,7 +157,10 @@ impl Alipay {
         self.caller.call(Request::close(out_trade_no), now, read, CloseOutcome::code).await
     }
 
-    /// Closes a trade that waits, and gives **all** the money of a paid one back.
+    /// Closes a trade that waits, and gives **all** the money of a paid one back. No use case calls
+    /// it, and none may: a close says the same about a trade that waits, and never costs money. It
+    /// stays because its answer, perhaps a refund in disguise, must be read right by whoever asks,
+    /// and because tests do with it what somebody else may do.
     pub async fn cancel(&self, out_trade_no: &str, now: DateTime<Utc>) -> CancelOutcome {
         let read = |reply| trade::read_cancel(reply, out_trade_no);
         self.caller.call(Request::cancel(out_trade_no), now, read, CancelOutcome::code).await
