@@ -83,26 +83,32 @@ impl From<Row> for AlarmRecord {
     }
 }
 
-const SELECT_OPEN: &str = "select id, kind, subject, severity, detail, count, opened_at_ms, \
-    last_at_ms, acknowledged_at_ms, acknowledged_by, resolved_at_ms, resolved_by, \
-    resolved_because, escalated_at_ms, escalations from alarms \
-    where resolved_at_ms is null and opened_at_ms <= ? and (opened_at_ms < ? or id < ?) \
-    order by opened_at_ms desc, id desc limit ?";
+/// Every column of an alarm, and which alarms: `a` is the table.
+macro_rules! select_alarms {
+    ($which:literal) => {
+        concat!(
+            "select a.id, a.kind, a.subject, a.severity, a.detail, a.count, a.opened_at_ms, \
+             a.last_at_ms, a.acknowledged_at_ms, a.acknowledged_by, a.resolved_at_ms, \
+             a.resolved_by, a.resolved_because, a.escalated_at_ms, a.escalations from alarms a ",
+            $which
+        )
+    };
+}
 
-const SELECT_OPEN_OLDEST: &str = "select id, kind, subject, severity, detail, count, opened_at_ms, \
-    last_at_ms, acknowledged_at_ms, acknowledged_by, resolved_at_ms, resolved_by, \
-    resolved_because, escalated_at_ms, escalations from alarms \
-    where resolved_at_ms is null and opened_at_ms >= ? and opened_at_ms <= ? \
-    and (opened_at_ms > ? or id > ?) order by opened_at_ms, id limit ?";
+const SELECT_OPEN: &str = select_alarms!(
+    "where a.resolved_at_ms is null and a.opened_at_ms <= ? \
+     and (a.opened_at_ms < ? or a.id < ?) order by a.opened_at_ms desc, a.id desc limit ?"
+);
 
-const SELECT_ONE: &str = "select id, kind, subject, severity, detail, count, opened_at_ms, \
-    last_at_ms, acknowledged_at_ms, acknowledged_by, resolved_at_ms, resolved_by, \
-    resolved_because, escalated_at_ms, escalations from alarms where id = ?";
+const SELECT_OPEN_OLDEST: &str = select_alarms!(
+    "where a.resolved_at_ms is null and a.opened_at_ms >= ? and a.opened_at_ms <= ? \
+     and (a.opened_at_ms > ? or a.id > ?) order by a.opened_at_ms, a.id limit ?"
+);
 
-const SELECT_OF_KIND: &str = "select id, kind, subject, severity, detail, count, opened_at_ms, \
-    last_at_ms, acknowledged_at_ms, acknowledged_by, resolved_at_ms, resolved_by, \
-    resolved_because, escalated_at_ms, escalations from alarms \
-    where kind = ? order by opened_at_ms desc, id desc limit ?";
+const SELECT_ONE: &str = select_alarms!("where a.id = ?");
+
+const SELECT_OF_KIND: &str =
+    select_alarms!("where a.kind = ? order by a.opened_at_ms desc, a.id desc limit ?");
 
 /// The open alarms, newest first.
 ///
@@ -196,28 +202,16 @@ pub(super) async fn read(
     Ok(row.map(AlarmRecord::from))
 }
 
-const SELECT_ABOUT_ORDER: &str = "select id, kind, subject, severity, detail, count, \
-    opened_at_ms, last_at_ms, acknowledged_at_ms, acknowledged_by, resolved_at_ms, \
-    resolved_by, resolved_because, escalated_at_ms, escalations from (\
-    select a.id, a.kind, a.subject, a.severity, a.detail, a.count, a.opened_at_ms, a.last_at_ms, \
-    a.acknowledged_at_ms, a.acknowledged_by, a.resolved_at_ms, a.resolved_by, \
-    a.resolved_because, a.escalated_at_ms, a.escalations from alarms a where a.subject = ? \
-    union all \
-    select a.id, a.kind, a.subject, a.severity, a.detail, a.count, a.opened_at_ms, a.last_at_ms, \
-    a.acknowledged_at_ms, a.acknowledged_by, a.resolved_at_ms, a.resolved_by, \
-    a.resolved_because, a.escalated_at_ms, a.escalations from payments p \
-    join alarms a on a.subject = p.out_trade_no where p.order_id = ? \
-    union all \
-    select a.id, a.kind, a.subject, a.severity, a.detail, a.count, a.opened_at_ms, a.last_at_ms, \
-    a.acknowledged_at_ms, a.acknowledged_by, a.resolved_at_ms, a.resolved_by, \
-    a.resolved_because, a.escalated_at_ms, a.escalations from outbox o \
-    join alarms a on a.subject = o.event_id where o.order_id = ? \
-    union all \
-    select a.id, a.kind, a.subject, a.severity, a.detail, a.count, a.opened_at_ms, a.last_at_ms, \
-    a.acknowledged_at_ms, a.acknowledged_by, a.resolved_at_ms, a.resolved_by, \
-    a.resolved_because, a.escalated_at_ms, a.escalations from refunds r \
-    join alarms a on a.subject = r.out_request_no where r.order_id = ?) about \
-    order by opened_at_ms desc, id desc limit ?";
+const SELECT_ABOUT_ORDER: &str = concat!(
+    select_alarms!("where a.subject = ?"),
+    " union all ",
+    select_alarms!("join payments p on p.out_trade_no = a.subject where p.order_id = ?"),
+    " union all ",
+    select_alarms!("join outbox o on o.event_id = a.subject where o.order_id = ?"),
+    " union all ",
+    select_alarms!("join refunds r on r.out_request_no = a.subject where r.order_id = ?"),
+    " order by opened_at_ms desc, id desc limit ?"
+);
 
 /// The alarms about an order, its attempts, refunds and events, resolved ones included, newest
 /// first.

@@ -8,6 +8,7 @@ mod rooms;
 mod source;
 mod sql;
 
+pub(crate) use source::expanded;
 use source::{File, files};
 
 /// Longest line of code, SQL and prose (characters).

@@ -106,6 +106,29 @@ impl Parts {
     }
 }
 
+/// Source whose macros for statements are expanded: each, `select_` and a name, puts the columns
+/// before the one literal that it is given. Lines stay where they were.
+pub(crate) fn expanded(source: &str) -> String {
+    let Some((before, after)) = source.split_once("macro_rules! select_") else {
+        return source.to_owned();
+    };
+    let (definition, after) = after.split_once("\n}\n").expect("an end of the macro");
+    let name = definition.split_whitespace().next().expect("a name");
+    let columns = Parts::of(definition).strings.into_iter().next().expect("columns").1;
+    let call = format!("select_{name}!(");
+    let mut calls = after.split(&call);
+    let mut text = before.to_owned();
+    text.extend((0..=definition.matches('\n').count() + 1).map(|_| '\n'));
+    text.push_str(calls.next().unwrap_or_default());
+    for call in calls {
+        let (space, literal) = call.split_once('"').expect("a literal");
+        for part in ["(", space, "\"", &columns, literal] {
+            text.push_str(part);
+        }
+    }
+    expanded(&text)
+}
+
 /// The identifiers of a text.
 pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
