@@ -46,8 +46,8 @@ label!(
     EffectLabel { effect }
 );
 label!(
-    /// A recorded payment: its status, and whether the gateway dates it before the deadline; for
-    /// an orphan there is none.
+    /// A recorded payment: its status, and whether the gateway dates it before the deadline or
+    /// the request to cancel; for an orphan there is neither.
     PaymentLabel { status, in_time }
 );
 label!(

@@ -1,7 +1,7 @@
 //! Writes what was decided: one transaction with the order, its attempts, stock, pending rows,
 //! history, outbox and alarms, guarded by the version that was read.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 
 use super::super::open_refund::{Opened, automatic, elsewhere, open_refund, record_elsewhere};
 use super::Outcome;
@@ -361,11 +361,13 @@ fn tell(app: &App, plan: &Plan<'_>, turn: Turn, entries: &[Entry], now: DateTime
     }
 }
 
-/// A late payment that the gateway dates before the deadline is one that we were told of too late.
+/// A late payment that the gateway dates before the deadline, and before the order was cancelled on
+/// request, is one that we were told of too late.
 fn tell_of_payments(app: &App, plan: &Plan<'_>) {
     for (_, step) in plan.steps() {
         let AttemptStep::RecordPayment { status, trade } = step else { continue };
-        let in_time = trade.paid_at.is_some_and(|at| at < plan.order().expires_at);
+        let due_at = plan.order().due_at(Duration::zero());
+        let in_time = trade.paid_at.is_some_and(|at| at < due_at);
         app.metrics.payment(status.as_str(), in_time);
     }
 }
