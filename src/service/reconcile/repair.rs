@@ -78,5 +78,7 @@ async fn record_orphan(
     let mut tx = app.store.begin().await?;
     payments::insert(&mut tx, &record).await?;
     alarms::raise(&mut tx, &alarm, &app.fresh_id(), app.now()).await?;
-    tx.commit().await
+    tx.commit().await?;
+    app.metrics.payment(record.attempt.status.as_str(), false);
+    Ok(())
 }
