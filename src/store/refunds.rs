@@ -94,34 +94,30 @@ impl Row {
     }
 }
 
-const SELECT_BY_NUMBER: &str = "select out_request_no, order_id, out_trade_no, request_no, \
-    request_hash, cause, status, amount_fen, reason, items, requested_by, refused_because, \
-    paid_elsewhere, tries, last_answer, doubt_since_ms, next_try_at_ms, sent_at_ms, ended_at_ms, \
-    created_at_ms from refunds where out_request_no = ?";
+/// Every column of a refund; the rest says which rows.
+macro_rules! select_refunds {
+    ($rest:literal) => {
+        concat!(
+            "select out_request_no, order_id, out_trade_no, request_no, request_hash, cause, \
+             status, amount_fen, reason, items, requested_by, refused_because, paid_elsewhere, \
+             tries, last_answer, doubt_since_ms, next_try_at_ms, sent_at_ms, ended_at_ms, \
+             created_at_ms from refunds ",
+            $rest
+        )
+    };
+}
 
-const SELECT_BY_REQUEST: &str = "select out_request_no, order_id, out_trade_no, request_no, \
-    request_hash, cause, status, amount_fen, reason, items, requested_by, refused_because, \
-    paid_elsewhere, tries, last_answer, doubt_since_ms, next_try_at_ms, sent_at_ms, ended_at_ms, \
-    created_at_ms from refunds where out_trade_no = ? and request_no = ?";
-
-const SELECT_BY_ORDER: &str = "select out_request_no, order_id, out_trade_no, request_no, \
-    request_hash, cause, status, amount_fen, reason, items, requested_by, refused_because, \
-    paid_elsewhere, tries, last_answer, doubt_since_ms, next_try_at_ms, sent_at_ms, ended_at_ms, \
-    created_at_ms from refunds where order_id = ? order by created_at_ms, out_request_no limit ?";
-
-const SELECT_BY_PAYMENT: &str = "select out_request_no, order_id, out_trade_no, request_no, \
-    request_hash, cause, status, amount_fen, reason, items, requested_by, refused_because, \
-    paid_elsewhere, tries, last_answer, doubt_since_ms, next_try_at_ms, sent_at_ms, ended_at_ms, \
-    created_at_ms from refunds where out_trade_no = ? order by created_at_ms, \
-    out_request_no limit ?";
-
-const SELECT_TO_LOOK_AT: &str = "select out_request_no, order_id, out_trade_no, request_no, \
-    request_hash, cause, status, amount_fen, reason, items, requested_by, refused_because, \
-    paid_elsewhere, tries, last_answer, doubt_since_ms, next_try_at_ms, sent_at_ms, ended_at_ms, \
-    created_at_ms from refunds \
-    where status in ('requested', 'stopping_warehouse', 'sending', 'refused') \
-    and created_at_ms <= ? and (created_at_ms < ? or out_request_no < ?) \
-    order by created_at_ms desc, out_request_no desc limit ?";
+const SELECT_BY_NUMBER: &str = select_refunds!("where out_request_no = ?");
+const SELECT_BY_REQUEST: &str = select_refunds!("where out_trade_no = ? and request_no = ?");
+const SELECT_BY_ORDER: &str =
+    select_refunds!("where order_id = ? order by created_at_ms, out_request_no limit ?");
+const SELECT_BY_PAYMENT: &str =
+    select_refunds!("where out_trade_no = ? order by created_at_ms, out_request_no limit ?");
+const SELECT_TO_LOOK_AT: &str = select_refunds!(
+    "where status in ('requested', 'stopping_warehouse', 'sending', 'refused') \
+     and created_at_ms <= ? and (created_at_ms < ? or out_request_no < ?) \
+     order by created_at_ms desc, out_request_no desc limit ?"
+);
 
 /// How many refunds wait for the gateway or for an operator, and when one of them last changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
