@@ -21,89 +21,19 @@ use super::database::{
     Database, at, fen, order_id, order_record, out_trade_no, payment_record, sku_id,
 };
 
+mod breaks;
+
+use breaks::{BREAKS, REFUSED};
+
 on_each_database!(
     nothing_is_found_in_what_the_store_writes,
     each_violation_is_found_by_its_name,
+    what_no_query_can_find_is_refused_by_the_database,
     a_check_count_at_the_maximum_without_an_alarm_is_found,
     cancels_are_listed_page_by_page_with_their_evidence,
     what_came_late_is_listed,
     an_unsent_refund_and_what_has_no_alarm_are_late,
 );
-
-/// What someone else breaks, the invariant that is violated, and the id that is found.
-const BREAKS: [(&str, &str, &str); 18] = [
-    ("delete from alarms", "every payment that is not applied is refunded", "LATE"),
-    ("delete from pending_payments where kind = 'attempt'", "every attempt that money", "OPEN"),
-    ("delete from pending_payments where kind = 'order'", "every order that awaits payment", "C"),
-    (
-        "update payments set paid_fen = 999 where out_trade_no = 'PAID'",
-        "a paid order's amount is that of its applied payment",
-        "A",
-    ),
-    (
-        "update payments set status = 'applied', applied_order_id = 'B' \
-         where out_trade_no = 'LATE'",
-        "a cancelled order has no applied payment",
-        "B",
-    ),
-    (
-        "delete from stock_ledger where kind = 'release'",
-        "each lock has as many ledger rows for its end",
-        "B",
-    ),
-    (
-        "update stock_locks set status = 'open', ended_at_ms = null where order_id = 'B'",
-        "a cancelled order holds no stock",
-        "B",
-    ),
-    (
-        "update stock_locks set status = 'released', ended_at_ms = 1 where order_id = 'C'",
-        "an order that is paid or awaits payment has released no stock",
-        "C",
-    ),
-    (
-        "update skus set locked = locked - 1, available = available + 1",
-        "a SKU's locked pieces are those of its open locks",
-        "tea",
-    ),
-    ("update idempotency_keys set order_id = 'X'", "an idempotency key that was answered", "X"),
-    (
-        "update orders set version = version + 1 where id = 'C'",
-        "an order's last history row tells its version and status",
-        "C",
-    ),
-    (
-        "update notifications set effect = 'orphan', out_trade_no = 'CBX'",
-        "a notification that no attempt explains",
-        "CBX",
-    ),
-    (
-        "update payments set paid_fen = 1000, refunded_fen = 100 where out_trade_no = 'PAID'",
-        "what an order's payments brought and did not give back",
-        "A",
-    ),
-    (
-        "update payments set status = 'waiting', applied_order_id = null \
-         where out_trade_no = 'LATE'",
-        "a payment that came has a state",
-        "LATE",
-    ),
-    (
-        "insert into refunds (out_request_no, order_id, out_trade_no, request_no, request_hash, \
-         cause, status, amount_fen, reason, items, requested_by, tries, leased_until_ms, \
-         ended_at_ms, created_at_ms, updated_at_ms) values ('R1', 'A', 'PAID', 'r1', '', \
-         'requested', 'succeeded', 100, '', '[]', 'shop', 0, 0, 1, 1, 1)",
-        "a refund that moved money through the gateway was sent",
-        "R1",
-    ),
-    (
-        "update outbox set published = 1 where order_id = 'A'",
-        "each refund of an order's payment took effect once",
-        "A",
-    ),
-    ("delete from outbox where order_id = 'A'", "an order that ended has its event", "A"),
-    ("delete from barriers where order_id = 'A'", "an order is in the table of barriers", "A"),
-];
 
 fn entry(cause: &'static str, from: Option<OrderStatus>, to: OrderStatus) -> Entry {
     Entry { cause, from, to, detail: json!({ "cause": cause }) }
@@ -204,14 +134,48 @@ async fn nothing_is_found_in_what_the_store_writes(db: &Database) {
     assert_eq!(found(db).await, []);
 }
 
+/// Whether this id is found under this name.
+fn is_in(found: &[(&'static str, Vec<String>)], name: &str, id: &str) -> bool {
+    let violated = found.iter().filter(|(found, _)| found.starts_with(name));
+    violated.flat_map(|(_, ids)| ids).any(|found| found == id)
+}
+
 async fn each_violation_is_found_by_its_name(db: &Database) {
     live(db).await.expect("written");
+    let mut before = found(db).await;
     for (sql, name, id) in BREAKS {
-        db.run(sql).await.expect(sql);
-        let found = found(db).await;
-        let violated = found.iter().find(|(found, _)| found.starts_with(name));
-        let ids = &violated.unwrap_or_else(|| panic!("{sql}: {found:?}")).1;
-        assert!(ids.iter().any(|found| found == id), "{sql}: {ids:?}");
+        assert!(!is_in(&before, name, id), "{sql}: found before it is broken: {before:?}");
+        assert_ne!(db.run(sql).await.expect(sql), 0, "{sql}: changes nothing");
+        let after = found(db).await;
+        assert!(is_in(&after, name, id), "{sql}: {after:?}");
+        before = after;
+    }
+}
+
+async fn what_no_query_can_find_is_refused_by_the_database(db: &Database) {
+    live(db).await.expect("written");
+    for (sql, _, kind) in REFUSED {
+        let error = db.run(sql).await.expect_err(sql);
+        let sqlx::Error::Database(error) = error else { panic!("{sql}: {error}") };
+        assert_eq!(format!("{:?}", error.kind()), format!("{kind:?}"), "{sql}: {error}");
+    }
+    assert_eq!(found(db).await, []);
+}
+
+#[test]
+fn each_invariant_has_its_break() {
+    let broken: Vec<_> = BREAKS.iter().map(|(_, name, _)| *name).collect();
+    let refused: Vec<_> = REFUSED.iter().map(|(_, name, _)| *name).collect();
+    for invariant in invariants() {
+        let of_it =
+            |names: &[&str]| names.iter().filter(|n| invariant.name.starts_with(**n)).count();
+        let (broken, refused) = (of_it(&broken), of_it(&refused));
+        let once = (broken, refused) == (1, 0) || (broken == 0 && refused > 0);
+        assert!(once, "{}: {broken} breaks, {refused} refusals", invariant.name);
+    }
+    for name in broken.iter().chain(&refused) {
+        let named = invariants().filter(|invariant| invariant.name.starts_with(name)).count();
+        assert_eq!(named, 1, "{name}");
     }
 }
 
