@@ -213,3 +213,128 @@ impl Report {
         violated.map(|check| (check.name, check.violations.as_slice())).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{CancelEvidence, Evidence};
+    use crate::domain::gateway::{Answer, NotPaid, UnknownReason};
+
+    fn time(second: i64) -> Value {
+        json!(chrono::DateTime::from_timestamp(second, 0).expect("a time"))
+    }
+
+    fn answer(asked_at: i64, answer: &Value) -> Value {
+        json!({ "out_trade_no": "CB1", "asked_at": time(asked_at), "answer": answer })
+    }
+
+    fn not_exist() -> Value {
+        json!(Answer::NotPaid(NotPaid::NotExist))
+    }
+
+    /// Due at second 60, asked at 65, cancelled at 66.
+    fn detail() -> Value {
+        json!({
+            "due_at": time(60),
+            "asked_at": time(65),
+            "answers": [answer(65, &not_exist())],
+        })
+    }
+
+    fn cancel(requested: Option<i64>, detail: &Value) -> CancelEvidence {
+        CancelEvidence {
+            order_id: "B".to_owned(),
+            expires_at_ms: 60_000,
+            cancel_requested_at_ms: requested.map(|second| second * 1_000),
+            cancelled_at_ms: 66_000,
+            detail: Some(detail.to_string()),
+        }
+    }
+
+    /// Whether it is due and definite; `None`: it is no evidence at all.
+    fn judged(cancel: &CancelEvidence) -> Option<(bool, bool)> {
+        let evidence = Evidence::read(cancel)?;
+        Some((evidence.is_due(cancel), evidence.is_definite()))
+    }
+
+    fn with(field: &str, value: Value) -> Value {
+        let mut detail = detail();
+        detail[field] = value;
+        detail
+    }
+
+    #[test]
+    fn evidence_is_due_past_the_deadline_or_the_stored_request() {
+        let requested_at_30 = with("due_at", time(30));
+        let cases = [
+            ("past the deadline", cancel(None, &detail()), true),
+            ("past a later request, too", cancel(Some(62), &detail()), true),
+            ("past a request before the deadline", cancel(Some(30), &requested_at_30), true),
+            ("before the deadline, unrequested", cancel(None, &requested_at_30), false),
+            ("by another request than is stored", cancel(Some(31), &requested_at_30), false),
+            ("asked before it was due", cancel(None, &with("due_at", time(66))), false),
+            (
+                "asked before it was due, by an early request",
+                cancel(Some(66), &with("due_at", time(66))),
+                false,
+            ),
+            (
+                "an answer that is older than the round",
+                cancel(None, &with("answers", json!([answer(64, &not_exist())]))),
+                false,
+            ),
+            (
+                "one of two answers is older",
+                cancel(
+                    None,
+                    &with("answers", json!([answer(65, &not_exist()), answer(64, &not_exist())])),
+                ),
+                false,
+            ),
+            ("without an attempt", cancel(None, &with("answers", json!([]))), true),
+            (
+                "cancelled before it was asked",
+                CancelEvidence { cancelled_at_ms: 64_999, ..cancel(None, &detail()) },
+                false,
+            ),
+        ];
+        for (what, cancel, due) in cases {
+            assert_eq!(judged(&cancel), Some((due, true)), "{what}");
+        }
+    }
+
+    #[test]
+    fn one_unknown_answer_is_not_definite() {
+        let trade_no = "2023".to_owned();
+        let waits = json!(Answer::NotPaid(NotPaid::WaitBuyerPay { trade_no }));
+        let closed = json!(Answer::NotPaid(NotPaid::Closed));
+        let unknown = json!(Answer::Unknown(UnknownReason::Timeout));
+        for (answers, definite) in [
+            (vec![], true),
+            (vec![&closed], true),
+            (vec![&closed, &waits], true),
+            (vec![&unknown], false),
+            (vec![&closed, &unknown], false),
+            (vec![&unknown, &closed], false),
+        ] {
+            let answers: Vec<_> = answers.into_iter().map(|said| answer(65, said)).collect();
+            let cancel = cancel(None, &with("answers", json!(answers)));
+            assert_eq!(judged(&cancel), Some((true, definite)), "{cancel:?}");
+        }
+    }
+
+    #[test]
+    fn a_cancel_without_readable_evidence_has_none() {
+        let whole = cancel(None, &detail());
+        assert!(judged(&whole).is_some());
+        for detail in [None, Some(String::new()), Some("{}".to_owned())] {
+            let cancel = CancelEvidence { detail, ..whole.clone() };
+            assert_eq!(judged(&cancel), None, "{cancel:?}");
+        }
+        for field in ["answers", "asked_at", "due_at"] {
+            let cancel = cancel(None, &with(field, Value::Null));
+            assert_eq!(judged(&cancel), None, "{field}");
+        }
+    }
+}
