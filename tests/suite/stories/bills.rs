@@ -216,6 +216,28 @@ async fn a_day_without_a_bill_is_clean_if_nothing_happened_and_missing_if_money_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bill_that_cannot_be_had_for_a_day_and_a_half_is_missing() {
+    let app = TestApp::start_at_noon().await;
+    let day = app.today();
+    app.place_paid("later", 1).await;
+    app.fault(BILL, "unknown_before").await;
+    let last = day.ends_at() + chrono::Duration::hours(36) - chrono::Duration::minutes(1);
+    app.advance(last.signed_duration_since(app.app().now()).to_std().expect("not yet")).await;
+    assert_eq!(app.reconcile(day).await.state, "pending");
+    assert!(app.open_alarms().await.is_empty(), "a minute is left");
+    app.advance(Duration::from_mins(1)).await;
+    let report = app.reconcile(day).await;
+    assert_eq!(report.state, "pending", "it is asked for again: {report:#?}");
+    app.assert_alarm("bill_missing", &app.bill_subject(day)).await;
+    let record = app.bill_day(day).await.expect("a row");
+    assert!(record.next_look_at.is_some(), "{record:?}");
+    app.clear_faults().await;
+    assert_eq!(app.reconcile(day).await.state, "clean");
+    assert!(app.open_alarms().await.is_empty(), "it came after all");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn missed_days_are_caught_up_and_each_is_looked_at_again_two_days_later() {
     let app = TestApp::start_at_noon().await;
     let day = app.today();
