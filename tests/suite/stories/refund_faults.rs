@@ -1,6 +1,8 @@
 //! The gateway fails in every way it can while money goes back: it goes back once, and the order
 //! says so when it is true.
 
+use std::collections::BTreeSet;
+
 use checkback::domain::ids::OutRequestNo;
 use checkback::store::{refund_steps, refunds};
 use futures_util::future::join_all;
@@ -13,30 +15,85 @@ const QUERY: &str = "alipay.trade.fastpay.refund.query";
 /// Everything has ended within this time, however many calls hung.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(150);
 
-/// Every fault of a call, and how many calls it strikes: those that hang take their time.
-const FAULTS: [(&str, u64); 21] = [
+/// Every fault of a call but those below, and how many calls it strikes: those that hang take their
+/// time.
+const FAULTS: [(&str, u64); 33] = [
     ("timeout_before", 1),
     ("timeout_after", 1),
     ("unknown_before", 3),
     ("unknown_after", 2),
     ("system_error_before", 3),
     ("system_error_after", 2),
+    ("aqc_system_error_before", 3),
+    ("aqc_system_error_after", 2),
+    ("aop_system_error_before", 3),
+    ("aop_system_error_after", 2),
     ("http_502", 3),
+    ("http_503", 3),
     ("reset", 2),
     ("truncated", 2),
     ("unsigned", 2),
     ("wrong_sign", 2),
     ("other_key", 2),
+    ("unknown_cert_sn", 2),
     ("error_response", 2),
+    ("signed_error_response", 2),
     ("duplicate_node", 2),
     ("rate_limited", 3),
     ("balance_too_low", 2),
     ("slow", 1),
+    ("slow_body", 1),
     ("escaped_slashes", 2),
+    ("signed_escaped_slashes", 2),
+    ("braces_in_strings", 2),
     ("gbk", 2),
+    ("gbk_sub_msg", 2),
     ("extra_fields", 2),
+    ("buyer_open_id", 2),
     ("missing_fields", 2),
 ];
+
+/// Faults that have tests of their own, or say nothing about a trade that is paid.
+const ELSEWHERE: [&str; 6] = [
+    "no_permission",
+    "invalid_auth_token",
+    "fund_change_absent",
+    "refund_visible_late",
+    "paid_before",
+    "paid_after",
+];
+
+/// Every kind that the simulator has, as it names them to somebody who doesn't know.
+async fn kinds_of_the_simulator(app: &TestApp) -> BTreeSet<String> {
+    let unknown = json!({ "method": REFUND, "kind": "?" });
+    let (status, answer) = app.try_control("faults", unknown).await;
+    assert_eq!(status, 400, "{answer}");
+    let answer = answer.to_string();
+    let (_, expected) = answer.split_once("expected one of").expect("their names");
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_that_a_refund_can_meet_has_its_case() {
+    let app = TestApp::start_without_broker().await;
+    let mut possible = BTreeSet::new();
+    for kind in kinds_of_the_simulator(&app).await {
+        for method in [REFUND, QUERY] {
+            // It strikes nobody.
+            let fault = json!({ "method": method, "kind": kind, "times": 0 });
+            let (status, answer) = app.try_control("faults", fault).await;
+            match status.as_u16() {
+                200 => drop(possible.insert(kind.clone())),
+                400 => {}
+                _ => panic!("{kind}: {status} {answer}"),
+            }
+        }
+    }
+    let cases = FAULTS.iter().map(|(kind, _)| *kind).chain(ELSEWHERE);
+    assert_eq!(possible, cases.map(str::to_owned).collect());
+    app.clear_faults().await;
+    app.finish().await;
+}
 
 /// A paid order of two pieces, the number of its trade, and what will go wrong.
 struct Case {
