@@ -2,10 +2,13 @@
 //! missed, and one that is broken is told of at once.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use alipay_simulator::{DEFAULT_APP_ID, Settings, Simulator, development_keys};
 use checkback::alipay::keys;
 use checkback::config::{Account, Config};
+use checkback::domain::bill::BillDay;
+use checkback::service::reconcile::{When, reconcile_day};
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -68,6 +71,11 @@ impl NextAccount {
         let trades = json_of(self.client.get(url).send().await.expect("an answer")).await;
         trades.as_array().expect("a list").clone()
     }
+}
+
+async fn wait_until_told(app: &TestApp) {
+    let alarm = ("account_broken".to_owned(), DEFAULT_APP_ID.to_owned());
+    wait_until("the alarm is open", async || app.open_alarms().await.contains(&alarm)).await;
 }
 
 async fn start(app: &TestApp, key: &str) -> (String, String) {
@@ -185,6 +193,34 @@ async fn an_account_that_may_not_call_is_alarmed_at_the_first_call_of_any_kind()
         app.wait_for_status(&order, "cancelled").await;
         app.finish().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_may_not_refund_is_alarmed_at_the_first_call() {
+    let app = TestApp::start().await;
+    let (order, number) = app.place_paid("k", 1).await;
+    app.fault_on(&number, "alipay.trade.refund", "no_permission", Some(1)).await;
+    app.refund(&order, "r1", None).await;
+    wait_until_told(&app).await;
+    assert_eq!(app.status(&order).await, "refunding");
+    assert!(app.refunds_at_gateway(&number).await.is_empty());
+    app.advance(Duration::from_mins(1)).await;
+    app.wait_for_status(&order, "refunded").await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_may_not_fetch_its_bill_is_alarmed_at_the_first_call() {
+    let app = TestApp::start_without_broker().await;
+    app.fault("alipay.data.dataservice.bill.downloadurl.query", "no_permission").await;
+    let day = BillDay::of(app.app().now()).plus_days(-1);
+    let account = app.app().account();
+    let looked = reconcile_day(app.app(), &account, day, When::Now, &|_| {}).await;
+    let report = looked.expect("the database").expect("nobody else looks");
+    assert_eq!(report.state, "pending", "{report:#?}");
+    app.assert_alarm("account_broken", DEFAULT_APP_ID).await;
+    app.clear_faults().await;
+    app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
