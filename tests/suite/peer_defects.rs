@@ -4,6 +4,7 @@
 //! | defect | proven by |
 //! |---|---|
 //! | tulingmall 3, 5, 9, 10, 12–14, 16–18, 21, 24, 25, 27 | `tulingmall` |
+//! | tulingmall 1, 4, 6, 11, 15, 20, 22, 23 | `tulingmall_ends`, and below |
 //! | 1 the check writes a state that the consumer skips | `stories::timeout::unscanned_order_is_cancelled_with_evidence_and_its_stock_is_back` |
 //! | 2 the sweep never runs | `tulingmall_02…`, `fallback_task::tests` (the cron) |
 //! | 4 an outage counts as *not paid* | `stories::timeout::unknown_is_not_unpaid_whatever_the_gateway_does` |
@@ -51,6 +52,7 @@ use crate::support::TestApp;
 
 mod others;
 mod tulingmall;
+mod tulingmall_ends;
 
 fn body(app: &TestApp, order_id: &str) -> Vec<u8> {
     let id = OrderId::parse(order_id).expect("an id");
