@@ -132,3 +132,67 @@ fn the_readme_has_its_two_commands() {
         assert!(!file(document).text.is_empty());
     }
 }
+
+/// The tests and modules of the suite by their paths, as `cargo test` names them.
+fn tests_of_the_suite() -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut modules, mut tests) = (BTreeSet::new(), BTreeSet::new());
+    for source in files(&["rs"]) {
+        let Some(path) = source.path.strip_prefix("tests/suite/") else { continue };
+        let path = path.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::");
+        let code = Parts::of(&source.text).code;
+        let mut is_test = false;
+        for line in code.lines() {
+            if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+                is_test = true;
+            } else if let Some(rest) = line.trim_start_matches("async ").strip_prefix("fn ") {
+                let name = words(rest).next().unwrap_or_default();
+                if std::mem::take(&mut is_test) {
+                    tests.insert(format!("{path}::{name}"));
+                }
+            }
+        }
+        modules.insert(path);
+    }
+    (modules, tests)
+}
+
+/// What a table of defects says that proves them: a test or a module by its path, a module beside
+/// it, a test by the beginning of its name, or the unit tests of a module of the service.
+fn is_there(proof: &str, modules: &BTreeSet<String>, tests: &BTreeSet<String>) -> bool {
+    if let Some(beginning) = proof.strip_suffix('…') {
+        let of_peers = tests.iter().filter_map(|test| test.strip_prefix("peer_defects::"));
+        return of_peers
+            .filter_map(|test| test.split("::").last())
+            .any(|name| name.starts_with(&format!("{beginning}_")));
+    }
+    let unit_tests = |module: &str| {
+        let path = format!("src/{}", module.replace("::", "/"));
+        let of_module =
+            |found: &str| found == format!("{path}.rs") || found == format!("{path}/mod.rs");
+        files(&["rs"]).iter().any(|f| of_module(&f.path) && f.text.contains("mod tests {"))
+    };
+    tests.contains(proof)
+        || modules.contains(proof)
+        || modules.contains(&format!("peer_defects::{proof}"))
+        || proof.strip_suffix("::tests").is_some_and(unit_tests)
+}
+
+#[test]
+fn the_proofs_of_the_peers_defects_are_there() {
+    let (modules, tests) = tests_of_the_suite();
+    assert!(tests.len() > 300, "the suite is read: {}", tests.len());
+    for gone in ["stories::cancel::gone", "stories::gone", "tulingmall_99…", "clock::gone::tests"]
+    {
+        assert!(!is_there(gone, &modules, &tests), "{gone}");
+    }
+    let text = file("tests/suite/peer_defects.rs").text;
+    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | "));
+    let rows: Vec<_> = rows.filter_map(|row| row.split_once(" | ")).skip(1).collect();
+    assert!(rows.len() > 20, "the table is read: {rows:?}");
+    let mut broken = Vec::new();
+    for (defect, proofs) in rows {
+        let gone = quoted(proofs).filter(|proof| !is_there(proof, &modules, &tests));
+        broken.extend(gone.map(|proof| format!("{defect}: `{proof}` doesn't exist")));
+    }
+    assert_none("each defect of the peers has the tests that its row names", &broken);
+}
