@@ -210,6 +210,22 @@ async fn an_account_that_may_not_refund_is_alarmed_at_the_first_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_may_not_ask_for_a_refund_is_alarmed_at_the_first_call() {
+    let app = TestApp::start().await;
+    let (order, number) = app.place_paid("k", 1).await;
+    // Else nobody asks.
+    app.fault_on(&number, "alipay.trade.refund", "unknown_after", Some(1)).await;
+    let question = "alipay.trade.fastpay.refund.query";
+    app.fault_on(&number, question, "no_permission", Some(1)).await;
+    app.refund(&order, "r1", None).await;
+    wait_until_told(&app).await;
+    app.advance(Duration::from_mins(1)).await;
+    app.wait_for_status(&order, "refunded").await;
+    assert_eq!(app.refunds_at_gateway(&number).await.len(), 1);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_account_that_may_not_fetch_its_bill_is_alarmed_at_the_first_call() {
     let app = TestApp::start_without_broker().await;
     app.fault("alipay.data.dataservice.bill.downloadurl.query", "no_permission").await;
