@@ -219,7 +219,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{CancelEvidence, Evidence};
-    use crate::domain::gateway::{Answer, NotPaid, UnknownReason};
+    use crate::domain::gateway::{Answer, NotPaid, PaidTrade, UnknownReason};
+    use crate::domain::money::Fen;
 
     fn time(second: i64) -> Value {
         json!(chrono::DateTime::from_timestamp(second, 0).expect("a time"))
@@ -246,6 +247,7 @@ mod tests {
         CancelEvidence {
             order_id: "B".to_owned(),
             expires_at_ms: 60_000,
+            amount_fen: 1_000,
             cancel_requested_at_ms: requested.map(|second| second * 1_000),
             cancelled_at_ms: 66_000,
             detail: Some(detail.to_string()),
@@ -255,7 +257,7 @@ mod tests {
     /// Whether it is due and definite; `None`: it is no evidence at all.
     fn judged(cancel: &CancelEvidence) -> Option<(bool, bool)> {
         let evidence = Evidence::read(cancel)?;
-        Some((evidence.is_due(cancel), evidence.is_definite()))
+        Some((evidence.is_due(cancel), evidence.is_definite(cancel.amount_fen)))
     }
 
     fn with(field: &str, value: Value) -> Value {
@@ -321,6 +323,30 @@ mod tests {
             let answers: Vec<_> = answers.into_iter().map(|said| answer(65, said)).collect();
             let cancel = cancel(None, &with("answers", json!(answers)));
             assert_eq!(judged(&cancel), Some((true, definite)), "{cancel:?}");
+        }
+    }
+
+    #[test]
+    fn each_attempt_that_money_could_come_for_was_asked_about() {
+        let trade_no = "2023".to_owned();
+        let waits = Answer::NotPaid(NotPaid::WaitBuyerPay { trade_no: trade_no.clone() });
+        let paid = |fen| {
+            let amount = Fen::new(fen).expect("an amount");
+            Answer::Paid(PaidTrade { amount, trade_no: trade_no.clone(), paid_at: None })
+        };
+        for (said, status, definite) in [
+            (None, "closed", true),
+            (None, "created", false),
+            (None, "waiting", false),
+            (Some(Answer::NotPaid(NotPaid::Closed)), "waiting", true),
+            (Some(waits), "waiting", false),
+            (Some(paid(1_000)), "waiting", false),
+            (Some(paid(999)), "waiting", true),
+        ] {
+            let answers: Vec<_> = said.iter().map(|said| answer(65, &json!(said))).collect();
+            let mut detail = with("answers", json!(answers));
+            detail["attempts"] = json!([{ "CB1": status }]);
+            assert_eq!(judged(&cancel(None, &detail)), Some((true, definite)), "{said:?} {status}");
         }
     }
 

@@ -6,7 +6,7 @@
 //! | tulingmall 3, 5, 9, 10, 12–14, 16–18, 21, 24, 25, 27 | `tulingmall` |
 //! | tulingmall 1, 4, 6, 11, 15, 20, 22, 23 | `tulingmall_ends`, and below |
 //! | 1 the check writes a state that the consumer skips | `stories::timeout::unscanned_order_is_cancelled_with_evidence_and_its_stock_is_back` |
-//! | 2 the sweep never runs | `tulingmall_02…`, `fallback_task::tests` (the cron) |
+//! | 2 the sweep never runs | `tulingmall_02…`, `config::sweep::tests` (the cron) |
 //! | 4 an outage counts as *not paid* | `stories::timeout::unknown_is_not_unpaid_whatever_the_gateway_does` |
 //! | 6 a payment found by the query is lost | `stories::timeout::payment_whose_notifications_are_lost_is_found_by_the_next_check_back` |
 //! | 7 right by accident: headers that can't be changed | the count is a column: `store_contract::pending` |
