@@ -44,9 +44,8 @@ struct RefundBody {
     request_no: Option<String>,
     /// How much, in fen. Without it the price of the items, or all that is left.
     amount_fen: Option<i64>,
-    /// The pieces that come back.
-    #[serde(default)]
-    items: Vec<ItemBody>,
+    /// The pieces that come back: at least one, if there is no amount.
+    items: Option<Vec<ItemBody>>,
     /// Why, in the caller's words; the buyer reads it at the gateway.
     reason: String,
 }
@@ -93,9 +92,15 @@ async fn request(
 ) -> Result<(StatusCode, Json<RefundView>), ApiError> {
     let request_no = request_no(&body, &headers)?;
     let amount = body.amount_fen.map(amount).transpose()?;
-    let items = items(&body.items)?;
+    let lines = body.items.as_deref().unwrap_or_default();
+    if amount.is_none() && body.items.is_some() && lines.is_empty() {
+        // Whoever meant some pieces doesn't mean all of the money.
+        let detail = "at least one line; without this field all that is left goes back";
+        return Err(ApiError::invalid("items", detail));
+    }
+    let items = items(lines)?;
     check_text("reason", &body.reason, REASON_CHARS_MAX)?;
-    let content = serde_json::json!([body.amount_fen, body.items, body.reason]).to_string();
+    let content = serde_json::json!([body.amount_fen, lines, body.reason]).to_string();
     let request = RefundRequest {
         order_id: &id,
         request_no: &request_no,

@@ -165,6 +165,8 @@ async fn pieces_come_back_once() {
     assert_eq!((status, text(&problem, "code")), (409, "items_not_left".to_owned()));
     let other = json!([{ "sku_id": "coffee", "quantity": 1 }]);
     assert_eq!(try_items(&app, &order, "r2", other).await.0, 409);
+    let (status, problem) = try_items(&app, &order, "r2", json!([])).await;
+    assert_eq!((status, text(&problem, "field")), (400, "items".to_owned()), "none isn't all");
     let both = join_all([
         try_items(&app, &order, "r3", pieces(1)),
         try_items(&app, &order, "r4", pieces(1)),
