@@ -92,7 +92,8 @@ async fn send_refund(app: &App, no: &OutRequestNo) -> Result<(), StoreError> {
         return Err(StoreError::corrupt("refunds", "out_trade_no", no.as_str()));
     };
     let spacing = app.config.refund.spacing;
-    if !refund_sums::take_turn(&app.store, out_trade_no, spacing, app.now()).await? {
+    let turn = (out_trade_no, no, record.refund.tries > 0);
+    if !refund_sums::take_turn(&app.store, turn, spacing, app.now()).await? {
         let pause = crate::app::to_chrono(spacing).max(TURN_PAUSE_MIN);
         return refund_steps::put_off(&app.store, no, app.now() + pause).await;
     }

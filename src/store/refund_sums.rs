@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{Store, StoreError, WriteTx};
-use crate::domain::ids::OutTradeNo;
+use crate::domain::ids::{OutRequestNo, OutTradeNo};
 use crate::domain::money::Fen;
 
 /// How much of a payment is neither back nor on its way back; `None` if nothing was paid.
@@ -119,27 +119,33 @@ pub async fn gone_through_gateway(store: &Store, no: &OutTradeNo) -> Result<Fen,
         .ok_or_else(corrupt)
 }
 
-/// Takes the turn to refund a trade: two requests of one trade keep a distance. `false`: the last
-/// one is too recent.
+/// Takes the turn to send a refund: two refunds of one trade keep a distance. A repeat keeps it to
+/// others only. `false`: the last request is too recent.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn take_turn(
     store: &Store,
-    no: &OutTradeNo,
+    (no, request_no, is_repeat): (&OutTradeNo, &OutRequestNo, bool),
     spacing: Duration,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     let now_ms = now.timestamp_millis();
     let spacing_ms = i64::try_from(spacing.as_millis()).unwrap_or(i64::MAX);
+    let last_ms = now_ms.saturating_sub(spacing_ms);
     let mut tx = store.begin().await?;
     let taken = sqlx::query(
         "update payments set refund_sent_at_ms = ? where out_trade_no = ? \
-         and refund_sent_at_ms <= ?",
+         and (refund_sent_at_ms <= ? or (? = 1 and not exists (select 1 from refunds \
+         where refunds.out_trade_no = payments.out_trade_no \
+         and refunds.out_request_no <> ? and refunds.updated_at_ms > ?)))",
     )
     .bind(now_ms)
     .bind(no.as_str())
-    .bind(now_ms.saturating_sub(spacing_ms))
+    .bind(last_ms)
+    .bind(i64::from(is_repeat))
+    .bind(request_no.as_str())
+    .bind(last_ms)
     .execute(tx.connection())
     .await?;
     tx.commit().await?;

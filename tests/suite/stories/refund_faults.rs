@@ -219,7 +219,9 @@ async fn a_balance_that_is_too_low_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_is_asked_for_again_four_times_in_half_a_minute() {
-    let app = TestApp::start().await;
+    // The distance is one between two refunds: a refund's own repeats come without.
+    let spacing = std::time::Duration::from_secs(30);
+    let app = TestApp::start_configured(|config| config.refund.spacing = spacing).await;
     let (order, trade) = app.place_paid("k", 1).await;
     app.fault_on(&trade, REFUND, "http_502", None).await;
     let begun = std::time::Instant::now();
