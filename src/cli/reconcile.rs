@@ -13,7 +13,7 @@ pub(super) async fn run(args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
     };
     let app = open_app(args.target.load()?, Environment::default()).await?;
     if day >= BillDay::of(app.now()) {
-        anyhow::bail!("the {day} isn't over in China: its bill is made the day after");
+        anyhow::bail!("the day {day} isn't over in China: its bill is made the day after");
     }
     let (mut reports, mut busy) = (Vec::new(), false);
     for account in app.accounts() {

@@ -113,7 +113,8 @@ async fn refund(
         (status = 200, description = "it is an attempt of that order now", body = Decided),
         (status = 400, description = "a field can't be used", body = Problem),
         (status = 404, description = "there is no such payment or order", body = Problem),
-        (status = 409, description = "not_quarantined, refund_on_its_way", body = Problem),
+        (status = 409, description = "not_quarantined, refund_on_its_way, \
+         payment_not_confirmed", body = Problem),
     )
 )]
 async fn attach(

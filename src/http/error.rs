@@ -203,6 +203,7 @@ impl From<QuarantineError> for ApiError {
             QuarantineError::OnItsWay => Self::conflict("refund_on_its_way", detail),
             QuarantineError::OrderCant(_) => Self::conflict("order_cant_take_it", detail),
             QuarantineError::NoStock => Self::conflict("out_of_stock", detail),
+            QuarantineError::NotConfirmed => Self::conflict("payment_not_confirmed", detail),
             QuarantineError::Store(error) => error.into(),
         }
     }

@@ -6,12 +6,14 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::domain::alarm::AlarmKind;
+use crate::domain::gateway::Answer;
 use crate::domain::ids::{OrderId, OutTradeNo};
 use crate::domain::money::Fen;
 use crate::domain::payment::PaymentStatus;
 use crate::domain::trigger::Trigger;
 use crate::store::history::Entry;
-use crate::store::{alarms, held_order, history, pending, quarantine};
+use crate::store::payments::PaymentRecord;
+use crate::store::{alarms, held_order, history, orders, pending, quarantine};
 
 use super::quarantine::{QuarantineError, find_quarantined};
 use super::settle::{Request, settle};
@@ -19,7 +21,7 @@ use super::settle::{Request, settle};
 /// Makes an orphan's payment an attempt of an order, and settles that order.
 ///
 /// # Errors
-/// If it isn't an orphan, there is no such order, or the database fails.
+/// If it isn't an orphan, the gateway denies it, there is no such order, or the database fails.
 pub async fn attach_payment(
     app: &App,
     no: &OutTradeNo,
@@ -27,6 +29,12 @@ pub async fn attach_payment(
     by: &str,
 ) -> Result<(), QuarantineError> {
     let payment = find_quarantined(app, no, &[PaymentStatus::Orphan]).await?;
+    if orders::find(&app.store, order_id).await?.is_none() {
+        return Err(QuarantineError::NoSuchOrder);
+    }
+    if is_denied(app, &payment).await {
+        return Err(QuarantineError::NotConfirmed);
+    }
     let now = app.now();
     let mut tx = app.store.begin().await?;
     let held = held_order::hold(&mut tx, order_id, now).await?;
@@ -57,4 +65,12 @@ pub async fn attach_payment(
         tracing::warn!(order.id = %order_id, %error, "not settled yet, later again");
     }
     Ok(())
+}
+
+/// Whether the gateway says that nothing was paid: no order may wait for such a payment.
+async fn is_denied(app: &App, payment: &PaymentRecord) -> bool {
+    let attempt = &payment.attempt;
+    let Some(gateway) = app.gateway_of(&attempt.account) else { return false };
+    let answer = gateway.query(attempt.out_trade_no.as_str(), app.now()).await;
+    matches!(answer, Answer::NotPaid(_))
 }

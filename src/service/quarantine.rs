@@ -26,6 +26,9 @@ pub enum QuarantineError {
     /// The order's pieces are sold.
     #[error("the order's stock is gone: refund it instead")]
     NoStock,
+    /// The gateway says that nothing was paid under this number: an order would wait for it.
+    #[error("the gateway does not confirm this payment: an order can't wait for it")]
+    NotConfirmed,
     /// There is no such order.
     #[error("there is no such order")]
     NoSuchOrder,

@@ -58,6 +58,9 @@ pub(super) fn notice(word: &str) -> Option<&'static str> {
             "Nothing was done: the order is not one that can take this payment. Refund it instead."
         }
         "out_of_stock" => "Nothing was done: the order's stock is gone. Refund it instead.",
+        "payment_not_confirmed" => {
+            "Nothing was done: the gateway says that nothing was paid under this number."
+        }
         "not_refused" => "Nothing was done: about this refund is nothing to decide any more.",
         "more_than_left" => {
             "Nothing was done: other refunds have taken the payment's money in the meantime."
@@ -88,6 +91,7 @@ mod tests {
             QuarantineError::OnItsWay.into(),
             QuarantineError::OrderCant("be paid").into(),
             QuarantineError::NoStock.into(),
+            QuarantineError::NotConfirmed.into(),
             RetryError::NotRefused(RefundStatus::Sending).into(),
             RetryError::MoreThanLeft(Fen::ZERO).into(),
             RetryError::PiecesGone.into(),

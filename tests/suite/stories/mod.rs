@@ -21,7 +21,7 @@ mod notifications;
 mod outages;
 mod payment;
 mod placing;
-mod quarantine;
+pub(crate) mod quarantine;
 mod refund_faults;
 mod refunds;
 mod refused_refunds;

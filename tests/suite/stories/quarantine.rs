@@ -6,7 +6,7 @@ use checkback::domain::gateway::PrecreateOutcome;
 use checkback::domain::money::Fen;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, text, wait_until};
+use crate::support::{TestApp, notification, text, wait_until};
 
 /// An order with a payment of another amount than asked.
 pub(super) async fn wrong_amount(
@@ -29,7 +29,7 @@ pub(super) async fn wrong_amount(
 }
 
 /// A payment of a number with our prefix that no attempt has: an earlier life of the database had.
-pub(super) async fn orphan(app: &TestApp, number: &str, fen: i64) {
+pub(crate) async fn orphan(app: &TestApp, number: &str, fen: i64) {
     let trade = Precreate {
         out_trade_no: number,
         total: Fen::new(fen).expect("an amount"),
@@ -205,6 +205,21 @@ async fn an_orphan_that_the_gateway_is_silent_about_is_settled_later() {
     app.clear_faults().await;
     app.advance(std::time::Duration::from_secs(10)).await;
     app.wait_for_status(&order, "paid").await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_order_waits_for_an_orphan_that_the_gateway_denies() {
+    let app = TestApp::start().await;
+    let told = notification("CBdenied", &[("notify_id", "n1")]);
+    assert_eq!(app.notify(told).await, (200, "success".to_owned()));
+    app.only_notified("CBdenied");
+    let order = app.place("k").await;
+    let (status, problem) = attach(&app, "CBdenied", &order).await;
+    assert_eq!((status, text(&problem, "code")), (409, "payment_not_confirmed".to_owned()));
+    app.assert_alarm("orphan_payment", "CBdenied").await;
+    app.advance_past_window().await;
+    app.wait_for_status(&order, "cancelled").await;
     app.finish().await;
 }
 

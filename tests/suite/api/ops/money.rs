@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::visitor::{Page, Visitor};
 use crate::api::NOBODYS;
+use crate::stories;
 use crate::support::{OPS_KEY, TestApp, json_of, notification, text, wait_until};
 
 /// Presses a button of a page that this operator has open.
@@ -177,7 +178,8 @@ async fn a_refused_refund_is_sent_again_or_noted_as_paid_by_other_means() {
 async fn a_payment_of_nobodys_is_attached_to_an_order_that_exists() {
     let app = TestApp::start().await;
     let operator = Visitor::logged_in(&app, OPS_KEY).await;
-    let number = orphan(&app).await;
+    let number = "CBnobodys".to_owned();
+    stories::quarantine::orphan(&app, &number, 100).await;
     let attach = format!("/ops/payments/{number}/attach");
     operator.get("/ops/payments").await.assert_shows(&[&format!("action=\"{attach}\"")]);
     for nobodys in ["", "x", NOBODYS] {
