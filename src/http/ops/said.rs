@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn whatever_keeps_a_decision_from_being_done_has_a_sentence() {
-        let errors: [ApiError; 7] = [
+        let errors: [ApiError; 8] = [
             QuarantineError::NotQuarantined(PaymentStatus::Applied).into(),
             QuarantineError::OnItsWay.into(),
             QuarantineError::OrderCant("be paid").into(),
