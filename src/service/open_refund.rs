@@ -68,12 +68,14 @@ pub async fn open_refund(
     new: &NewRefund<'_>,
     now: DateTime<Utc>,
 ) -> Result<Opened, StoreError> {
+    // The payment first: a row that refers to it would share its lock, and whoever sends another
+    // refund of it would wait crosswise.
+    if !refund_sums::reserve(tx, new.out_trade_no, new.amount).await? {
+        return Ok(Opened::TooMuch);
+    }
     let record = record(app, new, RefundStatus::Requested, now);
     if !refunds::insert(tx, &record).await? {
         return Ok(Opened::NumberTaken);
-    }
-    if !refund_sums::reserve(tx, new.out_trade_no, new.amount).await? {
-        return Ok(Opened::TooMuch);
     }
     Ok(Opened::Opened(Box::new(record)))
 }
@@ -90,8 +92,8 @@ pub async fn record_elsewhere(
     now: DateTime<Utc>,
 ) -> Result<Option<RefundRecord>, StoreError> {
     let record = record(app, new, RefundStatus::Succeeded, now);
-    if !refunds::insert(tx, &record).await?
-        || !refund_sums::reserve(tx, new.out_trade_no, new.amount).await?
+    if !refund_sums::reserve(tx, new.out_trade_no, new.amount).await?
+        || !refunds::insert(tx, &record).await?
     {
         return Ok(None);
     }
