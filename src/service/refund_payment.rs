@@ -100,15 +100,14 @@ async fn number(
     payment: &PaymentRecord,
     cause: RefundCause,
 ) -> Result<Number, QuarantineError> {
-    let attempt = &payment.attempt;
-    let gone = attempt.refunded.checked_add(attempt.refunding);
-    let left = gone.and_then(|gone| payment.paid?.checked_sub(gone)).unwrap_or_default();
+    let left = payment.left();
     for further in 0..REFUNDS_MAX {
         let request_no = match further {
             0 => whole_payment_no(cause),
             _ => format!("{}:{further}", whole_payment_no(cause)),
         };
-        let known = refunds::find_by_request(&app.store, &attempt.out_trade_no, &request_no);
+        let known =
+            refunds::find_by_request(&app.store, &payment.attempt.out_trade_no, &request_no);
         let Some(known) = known.await? else { return Ok(Number::Free(request_no)) };
         let is_stuck = known.refund.status.is_ended() && known.refund.amount > left;
         if !is_stuck || left.is_zero() {

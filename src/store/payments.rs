@@ -59,6 +59,15 @@ struct Row {
     created_at_ms: i64,
 }
 
+impl PaymentRecord {
+    /// What of it is neither back nor on its way back.
+    #[must_use]
+    pub fn left(&self) -> Fen {
+        let gone = self.attempt.refunded.checked_add(self.attempt.refunding);
+        gone.and_then(|gone| self.paid?.checked_sub(gone)).unwrap_or_default()
+    }
+}
+
 impl Row {
     fn into_record(self) -> Result<PaymentRecord, StoreError> {
         let corrupt = |column| StoreError::corrupt("payments", column, &self.out_trade_no);

@@ -9,7 +9,6 @@ use super::failure::Failure;
 use super::said::{NOT_SAID, back, refused};
 use super::session::{Form, Session};
 use crate::domain::ids::{OrderId, OutTradeNo};
-use crate::domain::money::Fen;
 use crate::domain::payment::PaymentStatus;
 use crate::domain::refund::RefundStatus;
 use crate::http::HttpState;
@@ -42,7 +41,7 @@ pub(super) fn buttons(payment: &PaymentRecord, session: &Session, page: &str) ->
             back: page.to_owned(),
         }))
     };
-    if !attempt.refunding.is_zero() || left(payment).is_zero() {
+    if !attempt.refunding.is_zero() || payment.left().is_zero() {
         return Vec::new();
     }
     let is_whole = attempt.refunded.is_zero();
@@ -62,13 +61,6 @@ pub(super) fn buttons(payment: &PaymentRecord, session: &Session, page: &str) ->
         | PaymentStatus::Closed
         | PaymentStatus::Failed => Vec::new(),
     }
-}
-
-/// What of a payment is neither back nor on its way back.
-pub(super) fn left(payment: &PaymentRecord) -> Fen {
-    let attempt = &payment.attempt;
-    let gone = attempt.refunded.checked_add(attempt.refunding);
-    gone.and_then(|gone| payment.paid?.checked_sub(gone)).unwrap_or_default()
 }
 
 pub(super) async fn accept(

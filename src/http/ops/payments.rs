@@ -131,7 +131,7 @@ fn decide(undecided: &Undecided, session: &Session, page: &str) -> Cell {
         ]);
         lines.extend(refunds_page::buttons(record, session, page));
     }
-    let left = decisions::left(&undecided.payment);
+    let left = undecided.payment.left();
     if undecided.refused.iter().all(|record| record.refund.amount > left) {
         lines.extend(decisions::buttons(&undecided.payment, session, page));
     }
