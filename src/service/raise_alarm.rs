@@ -25,6 +25,15 @@ pub async fn raise_alarm_or_log(app: &App, alarm: &Alarm) {
     }
 }
 
+/// Opens the alarm of a row that breaks an invariant, if that is what went wrong.
+pub async fn raise_if_corrupt(app: &App, error: &StoreError) {
+    if let StoreError::Corrupt { table, id, .. } = error {
+        let subject = format!("{table} {id}");
+        let alarm = Alarm::new(AlarmKind::CorruptRow, subject, error.to_string());
+        raise_alarm_or_log(app, &alarm).await;
+    }
+}
+
 /// The alarm for a message that can't be acted on; its remedy stands in the text.
 #[must_use]
 pub fn message_alarm(error: &MessageError, key: &str) -> Alarm {

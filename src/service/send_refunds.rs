@@ -6,7 +6,6 @@ use chrono::{DateTime, Duration, Utc};
 use futures_util::stream::{self, StreamExt};
 
 use crate::app::App;
-use crate::domain::alarm::{Alarm, AlarmKind};
 use crate::domain::decision::account_alarm;
 use crate::domain::gateway::UnknownReason;
 use crate::domain::ids::OutRequestNo;
@@ -18,7 +17,7 @@ use crate::store::pending::Lease;
 use crate::store::refunds::RefundRecord;
 use crate::store::{StoreError, payments, refund_steps, refund_sums, refunds};
 
-use super::raise_alarm::raise_alarm_or_log;
+use super::raise_alarm::{raise_alarm_or_log, raise_if_corrupt};
 
 pub(super) mod write;
 
@@ -59,11 +58,7 @@ pub async fn send_claimed_refund(app: &App, no: &OutRequestNo) {
     let late = |_| Err(StoreError::Busy("it took too long".into()));
     if let Err(error) = sending.await.unwrap_or_else(late) {
         tracing::warn!(refund.out_request_no = %no, %error, "not sent, later again");
-        if let StoreError::Corrupt { table, id, .. } = &error {
-            let alarm =
-                Alarm::new(AlarmKind::CorruptRow, format!("{table} {id}"), error.to_string());
-            raise_alarm_or_log(app, &alarm).await;
-        }
+        raise_if_corrupt(app, &error).await;
         look_again_later(app, no).await;
     }
 }

@@ -5,13 +5,12 @@ use chrono::Duration;
 use futures_util::stream::{self, StreamExt};
 
 use crate::app::App;
-use crate::domain::alarm::{Alarm, AlarmKind};
 use crate::domain::ids::OrderId;
 use crate::domain::trigger::Trigger;
 use crate::store::StoreError;
 use crate::store::pending::{self, Lease};
 
-use super::raise_alarm::raise_alarm_or_log;
+use super::raise_alarm::raise_if_corrupt;
 use super::settle::{Outcome, Request, settle};
 
 /// Rows that are leased at a time: no more than are settled at once, so that a lease is short.
@@ -85,11 +84,7 @@ async fn settle_one(app: &App, trigger: Trigger, order_id: OrderId) -> Result<Ou
         .unwrap_or_else(|_| Err(StoreError::Busy("it took too long".into())));
     if let Err(error) = &result {
         tracing::warn!(order.id = %order_id, %error, %trigger, "could not settle, later again");
-        if let StoreError::Corrupt { table, id, .. } = error {
-            let subject = format!("{table} {id}");
-            let alarm = Alarm::new(AlarmKind::CorruptRow, subject, error.to_string());
-            raise_alarm_or_log(app, &alarm).await;
-        }
+        raise_if_corrupt(app, error).await;
     }
     result
 }
