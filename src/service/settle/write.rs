@@ -64,7 +64,7 @@ pub(super) async fn write(app: &App, plan: &Plan<'_>) -> Result<Written, StoreEr
         history::append(&mut tx, order_id, version, plan.request.actor, &entries, now).await?;
     }
     write_pending(app, &mut tx, plan, turn, now).await?;
-    if !write_alarms(app, &mut tx, plan, turn, now).await? {
+    if !write_alarms(app, &mut tx, plan, turn, &entries, now).await? {
         tx.rollback().await?;
         return Ok(Written::Outdated);
     }
@@ -284,6 +284,7 @@ async fn write_alarms(
     tx: &mut WriteTx<'_>,
     plan: &Plan<'_>,
     turn: Turn,
+    entries: &[Entry],
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     let check_count = check_count_alarm(app, plan, turn);
@@ -291,8 +292,8 @@ async fn write_alarms(
     if opened.is_empty() {
         return Ok(true);
     }
-    let has_steps = turn != Turn::Unchanged || plan.steps().next().is_some();
-    if !has_steps && !held_order::hold_unchanged(tx, plan.order()).await? {
+    // Whatever changes the order was guarded by its version.
+    if entries.is_empty() && !held_order::hold_unchanged(tx, plan.order()).await? {
         return Ok(false);
     }
     for alarm in opened {
