@@ -138,8 +138,10 @@ pub(super) async fn resolve_if_all_back(
         for kind in ENDED_WITH_THE_MONEY {
             alarms::resolve(tx, kind, out_trade_no.as_str(), by, now).await?;
         }
-        for other in refunds::of_payment(tx, out_trade_no).await? {
-            let number = other.refund.out_request_no.as_str();
+        let mut refused = refunds::of_payment(tx, out_trade_no).await?;
+        refused.retain(|record| record.refund.status == RefundStatus::Refused);
+        for record in refused {
+            let number = record.refund.out_request_no.as_str();
             alarms::resolve(tx, AlarmKind::RefundRefused, number, by, now).await?;
         }
     }

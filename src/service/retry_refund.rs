@@ -54,7 +54,7 @@ pub async fn retry_refund(app: &App, no: &OutRequestNo, by: &str) -> Result<(), 
     let mut tx = app.store.begin().await?;
     let held = held_order::hold_of(&mut tx, record.refund.order_id.as_ref(), now).await?;
     check_pieces(&mut tx, &record.refund, &lines).await?;
-    if !refund_steps::revive(&mut tx, no, record.refund.order_id.as_ref(), now).await? {
+    if !refund_steps::revive(&mut tx, &record.refund, now).await? {
         tx.rollback().await?;
         return Err(changed(app, no).await);
     }
@@ -86,8 +86,7 @@ pub async fn settle_refund_elsewhere(
     let mut tx = app.store.begin().await?;
     let held = held_order::hold_of(&mut tx, refund.order_id.as_ref(), now).await?;
     check_pieces(&mut tx, refund, &lines).await?;
-    let named = (no, refund.order_id.as_ref());
-    if !refund_steps::settle_elsewhere(&mut tx, named, reference, now).await? {
+    if !refund_steps::settle_elsewhere(&mut tx, refund, reference, now).await? {
         tx.rollback().await?;
         return Err(changed(app, no).await);
     }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use super::pending::Lease;
 use super::{Store, StoreError, WriteTx};
 use crate::domain::ids::{OrderId, OutRequestNo, OutTradeNo};
+use crate::domain::refund::Refund;
 
 /// Longest text about a refusal that is kept.
 const BECAUSE_CHARS_MAX: usize = 250;
@@ -232,8 +233,7 @@ pub async fn refuse(
 /// If the database fails.
 pub async fn revive(
     tx: &mut WriteTx<'_>,
-    no: &OutRequestNo,
-    order_id: Option<&OrderId>,
+    read: &Refund,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     let revived = sqlx::query(
@@ -243,8 +243,8 @@ pub async fn revive(
     )
     .bind(now.timestamp_millis())
     .bind(now.timestamp_millis())
-    .bind(no.as_str())
-    .bind(order_id.map_or("", OrderId::as_str))
+    .bind(read.out_request_no.as_str())
+    .bind(read.order_id.as_ref().map_or("", OrderId::as_str))
     .execute(tx.connection())
     .await?;
     Ok(revived.rows_affected() == 1)
@@ -257,7 +257,7 @@ pub async fn revive(
 /// If the database fails.
 pub async fn settle_elsewhere(
     tx: &mut WriteTx<'_>,
-    (no, order_id): (&OutRequestNo, Option<&OrderId>),
+    read: &Refund,
     reference: &str,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
@@ -269,8 +269,8 @@ pub async fn settle_elsewhere(
     .bind(reference)
     .bind(now.timestamp_millis())
     .bind(now.timestamp_millis())
-    .bind(no.as_str())
-    .bind(order_id.map_or("", OrderId::as_str))
+    .bind(read.out_request_no.as_str())
+    .bind(read.order_id.as_ref().map_or("", OrderId::as_str))
     .execute(tx.connection())
     .await?;
     Ok(settled.rows_affected() == 1)

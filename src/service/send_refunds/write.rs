@@ -23,6 +23,7 @@ use super::super::open_refund::resolve_if_all_back;
 
 /// Who stands in the history.
 const ACTOR: &str = "refund_sender";
+
 /// How a refund ends.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::service) enum End<'a> {
