@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -12,80 +11,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-macro_rules! label {
-    ($(#[$doc:meta])* $name:ident { $($field:ident),+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-        pub struct $name {
-            $(
-                /// The label of this name.
-                pub $field: String,
-            )+
-        }
-    };
-}
+mod labels;
 
-label!(
-    /// What became of an order.
-    OutcomeLabel { outcome }
-);
-label!(
-    /// The answer to the broker: to a check-back, or to a delivery.
-    AnswerLabel { answer }
-);
-label!(
-    /// A gateway call and its result.
-    CallLabel { method, result }
-);
-label!(
-    /// A gateway method.
-    MethodLabel { method }
-);
-label!(
-    /// What became of a notification.
-    EffectLabel { effect }
-);
-label!(
-    /// A recorded payment: its status, and whether the gateway dates it before the deadline or
-    /// the request to cancel; for an orphan there is neither.
-    PaymentLabel { status, in_time }
-);
-label!(
-    /// A refund that ended: why it was made, and whether it `succeeded` or was `refused`.
-    RefundLabel { cause, result }
-);
-label!(
-    /// Why something was refused.
-    ReasonLabel { reason }
-);
-label!(
-    /// Whose half message it was: of a `waiting` order, an `ended` one, or of `none`.
-    GivenUpLabel { order }
-);
-label!(
-    /// How a bill stands: `pending`, `clean`, `differences`, `missing`.
-    StateLabel { state }
-);
-label!(
-    /// A kind of alarm.
-    KindLabel { kind }
-);
-label!(
-    /// An invariant of the design.
-    CheckLabel { check }
-);
-label!(
-    /// A promise about time.
-    PromiseLabel { promise }
-);
-label!(
-    /// The configuration's key of a certificate.
-    CertificateLabel { certificate }
-);
-label!(
-    /// An HTTP route and the status it answered.
-    RouteLabel { method, route, status }
-);
+pub use labels::*;
 
 /// All metrics of this instance.
 pub struct Metrics {
@@ -118,6 +46,8 @@ pub struct Metrics {
     pub http_answers: Family<RouteLabel, Counter>,
     /// Half messages of ours that the broker gave up on.
     pub half_messages_given_up: Family<GivenUpLabel, Counter>,
+    /// Half messages that were ended before the broker asked about them.
+    pub half_messages_ended_early: Counter,
     /// 1 if given-up half messages are watched for.
     pub given_up_watched: Gauge,
     /// 1 if every broker told its settings at the last look; else the configured ones are assumed.
@@ -182,6 +112,7 @@ impl Metrics {
             events_published: Counter::default(),
             http_answers: Family::default(),
             half_messages_given_up: Family::default(),
+            half_messages_ended_early: Counter::default(),
             given_up_watched: Gauge::default(),
             broker_settings_verified: Gauge::default(),
             pending_rows: Gauge::default(),
@@ -272,6 +203,9 @@ impl Metrics {
             "Half messages given up by the broker",
             given_up,
         );
+        let ended = self.half_messages_ended_early.clone();
+        let help = "Half messages ended before the broker asked again";
+        registry.register("half_messages_ended_early", help, ended);
         let watched = self.given_up_watched.clone();
         registry.register("given_up_watched", "1: given-up half messages are watched for", watched);
         let verified = self.broker_settings_verified.clone();

@@ -164,10 +164,6 @@ impl Timeout {
             let why = "this release has the engine \"transaction\" only";
             return Err(ConfigError::invalid("timeout.engine", why));
         }
-        if self.half_message != HalfMessageMeaning::Cancel {
-            let why = "this release has the direction \"cancel\" only";
-            return Err(ConfigError::invalid("timeout.half_message", why));
-        }
         Ok(())
     }
 }

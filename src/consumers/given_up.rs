@@ -7,6 +7,7 @@ use tracing::Instrument;
 
 use super::bridge::{Consumed, Delivery, Handler};
 use crate::app::App;
+use crate::domain::event::ORDER_PAID_TOPIC;
 use crate::domain::timeout_message::{MessageError, ORDER_TIMEOUT_TOPIC, TimeoutMessage};
 use crate::service::raise_alarm::{message_alarm, raise_alarm};
 use crate::service::report_given_up::report_given_up;
@@ -29,7 +30,8 @@ pub fn handler(app: Arc<App>) -> Handler {
 /// The messages stay in the broker's topic whatever is answered here, so that only a report that
 /// could not be stored is worth a second delivery.
 async fn handle(app: &App, delivery: &Delivery) -> Consumed {
-    if delivery.real_topic.as_deref() != Some(ORDER_TIMEOUT_TOPIC) {
+    let topic = delivery.real_topic.as_deref();
+    if topic != Some(ORDER_TIMEOUT_TOPIC) && topic != Some(ORDER_PAID_TOPIC) {
         return Consumed::Done;
     }
     let reported = match TimeoutMessage::read(&delivery.body, &app.deployment) {

@@ -9,6 +9,11 @@ use super::money::Fen;
 
 /// The topic of order events, without the deployment's name prefix.
 pub const ORDER_EVENTS_TOPIC: &str = "checkback-order-events";
+/// The topic of half messages that tell of a payment once they are committed, without the
+/// deployment's name prefix.
+pub const ORDER_PAID_TOPIC: &str = "checkback-order-paid";
+/// The sequence of an event that rides on a half message: lower than that of any other change.
+const HALF_MESSAGE_SEQUENCE: i64 = 1;
 /// Version of every message body.
 pub const BODY_VERSION: u32 = 1;
 
@@ -50,7 +55,7 @@ pub struct OrderEvent {
     pub id: String,
     /// The order it tells of.
     pub order_id: OrderId,
-    /// The order's version after the change: grows with every event of the order.
+    /// Grows with every event of the order: its version after the change.
     pub sequence: i64,
     /// Where it goes, without the deployment's name prefix.
     pub topic: &'static str,
@@ -67,7 +72,8 @@ struct Envelope<'a> {
     source: String,
     r#type: &'static str,
     subject: &'a str,
-    time: DateTime<Utc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<DateTime<Utc>>,
     datacontenttype: &'static str,
     version: u32,
     deployment: &'a str,
@@ -92,6 +98,29 @@ impl OrderEvent {
         amount: Fen,
         at: DateTime<Utc>,
     ) -> Self {
+        Self::compose(kind, deployment, order_id, sequence, amount, Some(at))
+    }
+
+    /// Tells that an order was paid, in words that are known when it is placed: they ride on its
+    /// half message, and stand in the outbox once they are true. So it has no time.
+    #[must_use]
+    pub fn paid_on_half_message(
+        deployment: &DeploymentId,
+        order_id: &OrderId,
+        amount: Fen,
+    ) -> Self {
+        let (kind, sequence) = (OrderEventKind::Paid, HALF_MESSAGE_SEQUENCE);
+        Self::compose(kind, deployment, order_id, sequence, amount, None)
+    }
+
+    fn compose(
+        kind: OrderEventKind,
+        deployment: &DeploymentId,
+        order_id: &OrderId,
+        sequence: i64,
+        amount: Fen,
+        time: Option<DateTime<Utc>>,
+    ) -> Self {
         let id = format!("{order_id}-{sequence}");
         let envelope = Envelope {
             specversion: "1.0",
@@ -99,7 +128,7 @@ impl OrderEvent {
             source: format!("/checkback/{deployment}"),
             r#type: kind.event_type(),
             subject: order_id.as_str(),
-            time: at,
+            time,
             datacontenttype: "application/json",
             version: BODY_VERSION,
             deployment: deployment.as_str(),

@@ -1,5 +1,6 @@
 //! The body of the half message that is an order's timer: thin, versioned, and never trusted. What
-//! becomes of the order is decided from the database.
+//! becomes of the order is decided from the database. Where the half message tells of the payment,
+//! its body is that event.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -19,7 +20,8 @@ pub struct TimeoutMessage {
     pub version: u32,
     /// The deployment whose order it is.
     pub deployment: DeploymentId,
-    /// The order.
+    /// The order; the subject of an event.
+    #[serde(alias = "subject")]
     pub order_id: OrderId,
 }
 
@@ -79,6 +81,8 @@ impl TimeoutMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::event::OrderEvent;
+    use crate::domain::money::Fen;
 
     fn ours() -> DeploymentId {
         DeploymentId::from_trusted("D1")
@@ -89,6 +93,14 @@ mod tests {
         let id = OrderId::from_trusted("01ARZ3NDEKTSV4RRFFQ69G5FAV");
         let message = TimeoutMessage::new(ours(), id);
         assert_eq!(TimeoutMessage::read(&message.to_bytes(), &ours()), Ok(message));
+    }
+
+    #[test]
+    fn reads_the_event_that_rides_on_a_half_message() {
+        let id = OrderId::from_trusted("01ARZ3NDEKTSV4RRFFQ69G5FAV");
+        let event = OrderEvent::paid_on_half_message(&ours(), &id, Fen::ZERO);
+        let read = TimeoutMessage::read(event.body.as_bytes(), &ours());
+        assert_eq!(read, Ok(TimeoutMessage::new(ours(), id)));
     }
 
     #[test]

@@ -8,23 +8,23 @@ use tracing::Instrument;
 
 use crate::app::App;
 use crate::domain::timeout_message::TimeoutMessage;
-use crate::producer::rocketmq::{CheckAnswer, HalfMessage, Job, TransactionHandler};
+use crate::producer::rocketmq::{CheckAnswer, EventProducer, HalfMessage, Job, TransactionHandler};
 use crate::producer::runtime::BoxFuture;
 use crate::service::check_back::{Verdict, check_back};
 use crate::service::place_order::CreationJob;
 use crate::service::raise_alarm::{message_alarm, raise_alarm_or_log};
 
 /// Runs creating transactions and answers check-backs.
-#[derive(Debug)]
 pub struct OrderListener {
     app: Arc<App>,
+    events: Arc<EventProducer>,
 }
 
 impl OrderListener {
     /// A listener for this deployment's orders.
     #[must_use]
-    pub fn new(app: Arc<App>) -> Self {
-        Self { app }
+    pub fn new(app: Arc<App>, events: Arc<EventProducer>) -> Self {
+        Self { app, events }
     }
 }
 
@@ -34,10 +34,10 @@ impl TransactionHandler for OrderListener {
     }
 
     fn check(&self, message: HalfMessage) -> BoxFuture<CheckAnswer> {
-        let app = Arc::clone(&self.app);
+        let (app, events) = (Arc::clone(&self.app), Arc::clone(&self.events));
         let span = tracing::info_span!("check_back", order.id = %message.key);
         let checked = async move {
-            let answer = check(&app, &message).await;
+            let answer = check(&app, &events, &message).await;
             app.metrics.check_back(name(answer));
             tracing::debug!(answer = name(answer), broker = message.broker_check_times, "answered");
             answer
@@ -59,7 +59,7 @@ async fn execute(job: Job) -> CheckAnswer {
     }
 }
 
-async fn check(app: &App, message: &HalfMessage) -> CheckAnswer {
+async fn check(app: &App, events: &EventProducer, message: &HalfMessage) -> CheckAnswer {
     let body = match TimeoutMessage::read(&message.body, &app.deployment) {
         Ok(body) => body,
         Err(error) => {
@@ -67,8 +67,8 @@ async fn check(app: &App, message: &HalfMessage) -> CheckAnswer {
             return CheckAnswer::Unknown;
         }
     };
-    match check_back(app, &body.order_id).await {
-        Ok(Verdict::Cancel) => CheckAnswer::Commit,
+    match check_back(app, events, &body.order_id).await {
+        Ok(Verdict::Deliver) => CheckAnswer::Commit,
         Ok(Verdict::Drop) => CheckAnswer::Rollback,
         Ok(Verdict::AskAgain) => CheckAnswer::Unknown,
         Err(error) => {

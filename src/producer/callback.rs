@@ -15,6 +15,7 @@ use rocketmq_model::common::message::{MessageConst, MessageTrait};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use super::early_end::Copies;
 use super::rocketmq::{CheckAnswer, HalfMessage, Job, TransactionHandler};
 use super::runtime::BoxFuture;
 
@@ -94,6 +95,7 @@ pub(super) struct Listener {
     pub(super) handler: Arc<dyn TransactionHandler>,
     pub(super) callbacks: Callbacks,
     pub(super) prefix: String,
+    pub(super) copies: Arc<Copies>,
 }
 
 impl TransactionListener for Listener {
@@ -120,12 +122,20 @@ impl TransactionListener for Listener {
     }
 
     fn check_local_transaction(&self, message: &MessageExt) -> LocalTransactionState {
-        let message = half_message(message, &self.prefix);
-        state(self.callbacks.run("check-back", CHECK_TIMEOUT, || self.handler.check(message)))
+        let checked = half_message(message, &self.prefix);
+        let key = checked.key.clone();
+        self.copies.renew(&key, message);
+        let check = || self.handler.check(checked);
+        let answer = self.callbacks.run("check-back", CHECK_TIMEOUT, check);
+        if matches!(answer, Some(CheckAnswer::Commit | CheckAnswer::Rollback)) {
+            // The client ends it with this answer.
+            drop(self.copies.take(&key));
+        }
+        state(answer)
     }
 }
 
-fn state(answer: Option<CheckAnswer>) -> LocalTransactionState {
+pub(super) fn state(answer: Option<CheckAnswer>) -> LocalTransactionState {
     match answer {
         Some(CheckAnswer::Commit) => LocalTransactionState::CommitMessage,
         Some(CheckAnswer::Rollback) => LocalTransactionState::RollbackMessage,

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub(crate) mod callback;
+pub mod early_end;
 pub mod outbox_relay;
 mod renewal;
 pub mod rocketmq;

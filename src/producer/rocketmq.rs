@@ -20,6 +20,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::callback::{EXECUTE_TIMEOUT, Listener, Slot, Ticket};
+use super::early_end::{Copies, Copy, EarlyEnder, EarlyEnds};
 use super::renewal::{Current, Lifecycle, renew};
 pub use super::runtime::{BoxFuture, BrokerSettings, MessagingRuntime, StartError};
 use crate::text::causes;
@@ -136,6 +137,8 @@ pub struct TransactionProducer {
     topics: Vec<String>,
     producer: Arc<Current<TransactionMQProducer>>,
     renewal: AbortHandle,
+    copies: Arc<Copies>,
+    ender: EarlyEnder,
     /// The epoch in which the last half message was not accepted; 0 if it was.
     refused_in: AtomicU64,
 }
@@ -154,10 +157,12 @@ impl TransactionProducer {
         handler: Arc<dyn TransactionHandler>,
     ) -> Result<Self, StartError> {
         let topics: Vec<String> = topics.iter().map(|topic| runtime.name(topic)).collect();
+        let copies = Arc::new(Copies::default());
         let build = {
             let (runtime, group, topics) =
                 (Arc::clone(runtime), runtime.name(group), topics.clone());
-            move || transaction_producer(&runtime, &group, &topics, &handler)
+            let copies = Arc::clone(&copies);
+            move || transaction_producer(&runtime, &group, &topics, &handler, &copies)
         };
         let mut producer = build();
         let failed = |error| StartError::new(format!("producer {}", runtime.name(group)), &error);
@@ -167,8 +172,16 @@ impl TransactionProducer {
         }
         let producer = Arc::new(Current::new(producer));
         let renewal = tokio::spawn(renew(runtime.recoveries(), Arc::clone(&producer), build));
+        let ender = EarlyEnder::start(runtime, group, &topics, &copies).await?;
         let (runtime, renewal) = (Arc::clone(runtime), renewal.abort_handle());
-        Ok(Self { runtime, topics, producer, renewal, refused_in: AtomicU64::new(0) })
+        let refused_in = AtomicU64::new(0);
+        Ok(Self { runtime, topics, producer, renewal, copies, ender, refused_in })
+    }
+
+    /// Takes half messages of this producer that are to be ended before their next check-back.
+    #[must_use]
+    pub fn early_ends(&self) -> EarlyEnds {
+        self.ender.ends.clone()
     }
 
     /// Sends a half message and, once the broker has it, runs the handler's `execute` with `job`.
@@ -191,6 +204,7 @@ impl TransactionProducer {
         let topic = self.runtime.name(&message.topic);
         let slot = Arc::new(Slot::default());
         let ticket = Ticket { job, slot: Arc::clone(&slot) };
+        let key = message.key.clone();
         let message = encode(&topic, message)?;
         let sent = async {
             let producer = self.producer.get();
@@ -210,10 +224,19 @@ impl TransactionProducer {
                 Err(_) => return Ok(HalfSend::Accepted { executed: slot.answer() }),
             },
         };
-        let result = result.map_err(|error| client_error(&self.runtime, topic, &error))?;
-        match result.send_result.map(|result| result.send_status) {
-            Some(SendStatus::SendOk) => Ok(HalfSend::Accepted { executed: slot.answer() }),
-            status => Ok(HalfSend::NotAccepted(format!("{status:?}"))),
+        let result = result.map_err(|error| client_error(&self.runtime, topic.clone(), &error))?;
+        match result.send_result {
+            Some(sent) if sent.send_status == SendStatus::SendOk => {
+                let executed = slot.answer();
+                if executed == Some(CheckAnswer::Unknown) {
+                    self.copies.keep(key, Copy { topic, sent });
+                }
+                Ok(HalfSend::Accepted { executed })
+            }
+            sent => {
+                let status = sent.map(|sent| sent.send_status);
+                Ok(HalfSend::NotAccepted(format!("{status:?}")))
+            }
         }
     }
 
@@ -248,7 +271,7 @@ impl TransactionProducer {
     /// Waits for the sends and check-backs under way and leaves the group, in bounded time.
     pub async fn shutdown(&self) {
         self.renewal.abort();
-        self.producer.stop().await;
+        tokio::join!(self.producer.stop(), self.ender.shutdown());
     }
 }
 
@@ -268,7 +291,7 @@ impl EventProducer {
     pub async fn start(runtime: &Arc<MessagingRuntime>, group: &str) -> Result<Self, StartError> {
         let build = {
             let (runtime, group) = (Arc::clone(runtime), runtime.name(group));
-            move || event_producer(&runtime, &group)
+            move || event_producer(&runtime, &group, &[])
         };
         let mut producer = build();
         let failed = |error| StartError::new(format!("producer {}", runtime.name(group)), &error);
@@ -330,6 +353,7 @@ fn transaction_producer(
     group: &str,
     topics: &[String],
     handler: &Arc<dyn TransactionHandler>,
+    copies: &Arc<Copies>,
 ) -> TransactionMQProducer {
     let check_threads =
         u32::try_from(runtime.settings().callback_threads / 2).unwrap_or(u32::MAX).max(1);
@@ -346,6 +370,7 @@ fn transaction_producer(
             handler: Arc::clone(handler),
             callbacks: runtime.callbacks(),
             prefix: runtime.settings().name_prefix.clone(),
+            copies: Arc::clone(copies),
         });
     match runtime.hook() {
         Some(hook) => builder.rpc_hook(hook).build(),
@@ -353,10 +378,15 @@ fn transaction_producer(
     }
 }
 
-fn event_producer(runtime: &MessagingRuntime, group: &str) -> DefaultMQProducer {
+pub(super) fn event_producer(
+    runtime: &MessagingRuntime,
+    group: &str,
+    topics: &[String],
+) -> DefaultMQProducer {
     let builder = DefaultMQProducer::builder(runtime.client())
         .client_config(runtime.connection())
         .producer_group(group)
+        .topics(topics.iter().map(Into::into).collect())
         .send_msg_timeout(SEND_TIMEOUT_MS)
         .retry_times_when_send_failed(SEND_RETRIES);
     match runtime.hook() {

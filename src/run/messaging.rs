@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::config::{OnClockMismatch, Rocketmq};
 use crate::consumers::{cancel_order, given_up};
-use crate::domain::event::ORDER_EVENTS_TOPIC;
+use crate::domain::event::{ORDER_EVENTS_TOPIC, ORDER_PAID_TOPIC};
 use crate::domain::timeout_message::ORDER_TIMEOUT_TOPIC;
 use crate::listener::OrderListener;
 use crate::producer::admin::{Admin, TopicType};
@@ -26,8 +26,12 @@ const TIMEOUT_PRODUCER_GROUP: &str = "checkback-order-timeout-producer";
 const PRODUCER_GROUP: &str = "checkback-producer";
 /// The topics that the service uses, with their types.
 #[must_use]
-pub fn topics() -> [(&'static str, TopicType); 2] {
-    [(ORDER_TIMEOUT_TOPIC, TopicType::Transaction), (ORDER_EVENTS_TOPIC, TopicType::Normal)]
+pub fn topics() -> [(&'static str, TopicType); 3] {
+    [
+        (ORDER_TIMEOUT_TOPIC, TopicType::Transaction),
+        (ORDER_PAID_TOPIC, TopicType::Transaction),
+        (ORDER_EVENTS_TOPIC, TopicType::Normal),
+    ]
 }
 
 /// The consumer groups that the service joins.
@@ -58,10 +62,7 @@ pub(super) struct Messaging {
 }
 
 impl Messaging {
-    pub(super) async fn start(
-        app: &Arc<App>,
-        listener: Arc<OrderListener>,
-    ) -> anyhow::Result<Self> {
+    pub(super) async fn start(app: &Arc<App>) -> anyhow::Result<Self> {
         let settings = broker_settings(&app.config.rocketmq);
         let runtime = Arc::new(MessagingRuntime::start(settings).context("RocketMQ's client")?);
         let admin = Arc::new(Admin::new(&runtime));
@@ -73,15 +74,19 @@ impl Messaging {
         if let Err(error) = admin.prepare(&topics(), &[]).await {
             tracing::warn!(%error, "topics can't be made yet");
         }
-        let topics = [ORDER_TIMEOUT_TOPIC];
+        let events = Arc::new(EventProducer::start(&runtime, PRODUCER_GROUP).await?);
+        let listener = Arc::new(OrderListener::new(Arc::clone(app), Arc::clone(&events)));
+        let topics = [ORDER_TIMEOUT_TOPIC, ORDER_PAID_TOPIC];
         let half_messages =
             TransactionProducer::start(&runtime, TIMEOUT_PRODUCER_GROUP, &topics, listener).await?;
-        let events = EventProducer::start(&runtime, PRODUCER_GROUP).await?;
+        if app.early_ends.set(half_messages.early_ends()).is_err() {
+            tracing::warn!("half messages are ended early by another producer");
+        }
         Ok(Self {
             runtime,
             admin,
             half_messages: Arc::new(half_messages),
-            events: Arc::new(events),
+            events,
             watch,
             consumers: Arc::default(),
         })

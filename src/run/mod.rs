@@ -17,8 +17,8 @@ use crate::consumers::cancel_order;
 use crate::fallback_task;
 use crate::http::auth::KeyRing;
 use crate::http::{self, HttpState};
-use crate::listener::OrderListener;
 use crate::producer::admin::Admin;
+use crate::producer::rocketmq::EventProducer;
 use crate::service::age_alarms::raise_age_alarms;
 use crate::service::escalate_alarms::escalate_alarms;
 use crate::service::find_changes::ChangeFinder;
@@ -102,8 +102,7 @@ impl Service {
             bill_days::release_leases(&app.store).await.context("leases can't be freed")?;
         }
         watch_clock(&app).await.context("the database's clock can't be read")?;
-        let listener = Arc::new(OrderListener::new(Arc::clone(&app)));
-        let messaging = Messaging::start(&app, listener).await?;
+        let messaging = Messaging::start(&app).await?;
         let stop = CancellationToken::new();
         let mut background = JoinSet::new();
         spawn_tasks(&app, &messaging, &stop, &mut background)?;
@@ -129,6 +128,12 @@ impl Service {
     #[must_use]
     pub fn broker_watch(&self) -> &BrokerWatch {
         &self.messaging.watch
+    }
+
+    /// What sends messages that are no half messages.
+    #[must_use]
+    pub fn event_producer(&self) -> Arc<EventProducer> {
+        Arc::clone(&self.messaging.events)
     }
 
     /// Waits until a task ends that should never end, and names it.

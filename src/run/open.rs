@@ -1,7 +1,7 @@
 //! Opens the context of all use cases: database, deployment id, gateway, metrics.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -75,6 +75,7 @@ pub async fn open_app(config: Config, environment: Environment) -> anyhow::Resul
         metrics,
         changes: Changes::default(),
         outbox_bell: Notify::new(),
+        early_ends: OnceLock::new(),
         refund_bell: Notify::new(),
         gateway_answered,
         clock_trusted: AtomicBool::new(true),

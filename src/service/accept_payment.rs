@@ -64,6 +64,7 @@ pub async fn accept_payment(
         "an operator accepted a payment"
     );
     app.outbox_bell.notify_one();
+    app.end_half_message(&order_id, false);
     app.changes.announce(&order_id);
     Ok(order_id)
 }

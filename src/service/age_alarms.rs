@@ -75,7 +75,9 @@ async fn refunds_past(app: &App, before: DateTime<Utc>) -> Result<(), StoreError
 }
 
 async fn events_past(app: &App, before: DateTime<Utc>) -> Result<(), StoreError> {
-    for (event_id, order_id) in outbox::stuck_since(&app.store, before, ALARMS_MAX).await? {
+    for (event_id, order_id) in
+        outbox::stuck_since(&app.store, before, app.now(), ALARMS_MAX).await?
+    {
         let detail = format!("an event of order {order_id} can't be published");
         raise_alarm(app, &Alarm::new(AlarmKind::OutboxStuck, event_id, detail)).await?;
     }

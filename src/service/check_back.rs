@@ -8,8 +8,11 @@ use crate::app::App;
 use crate::domain::ids::OrderId;
 use crate::domain::order::OrderStatus;
 use crate::domain::trigger::Trigger;
+use crate::producer::rocketmq::EventProducer;
+use crate::store::orders::OrderRecord;
 use crate::store::{StoreError, barriers, orders};
 
+use super::forward::{cancel_message, has_come_true, riding_event};
 use super::settle::{Outcome, Request, settle};
 
 /// A creating transaction that is still open is waited for this long.
@@ -18,9 +21,9 @@ const BARRIER_WAIT: Duration = Duration::from_secs(1);
 /// What the broker is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Deliver the message: it cancels the order.
-    Cancel,
-    /// Drop the message: the order has ended, or never existed.
+    /// Deliver the message: it cancels the order, or tells of its payment.
+    Deliver,
+    /// Drop the message: the order has ended in another way, or never existed.
     Drop,
     /// Ask again in the next round.
     AskAgain,
@@ -30,16 +33,43 @@ pub enum Verdict {
 ///
 /// # Errors
 /// If the database fails; the broker is told to ask again then.
-pub async fn check_back(app: &App, order_id: &OrderId) -> Result<Verdict, StoreError> {
-    let order = orders::find(&app.store, order_id).await?;
-    if order.is_some_and(|record| record.order.status != OrderStatus::AwaitingPayment) {
-        return Ok(Verdict::Drop);
+pub async fn check_back(
+    app: &App,
+    events: &EventProducer,
+    order_id: &OrderId,
+) -> Result<Verdict, StoreError> {
+    let Some(order) = orders::find(&app.store, order_id).await? else {
+        return never_written(app, order_id).await;
+    };
+    if order.order.status != OrderStatus::AwaitingPayment {
+        return ended(app, &order).await;
     }
     match settle(app, &Request::by(Trigger::CheckBack, order_id)).await? {
-        Outcome::Ended(_) => Ok(Verdict::Drop),
-        Outcome::ReadyToCancel if app.may_cancel() => Ok(Verdict::Cancel),
+        Outcome::Ended(_) => ended(app, &order).await,
+        Outcome::ReadyToCancel if app.may_cancel() => Ok(time_out(app, events, &order).await),
         Outcome::ReadyToCancel | Outcome::Waiting | Outcome::Unknown => Ok(Verdict::AskAgain),
         Outcome::NoSuchOrder => never_written(app, order_id).await,
+    }
+}
+
+async fn ended(app: &App, order: &OrderRecord) -> Result<Verdict, StoreError> {
+    let come_true = has_come_true(app, order).await?;
+    Ok(if come_true { Verdict::Deliver } else { Verdict::Drop })
+}
+
+/// The half message cancels the order; where it would tell of a payment, another message does, and
+/// the half message stays until that one is sent.
+async fn time_out(app: &App, events: &EventProducer, order: &OrderRecord) -> Verdict {
+    if riding_event(app, order).is_none() {
+        return Verdict::Deliver;
+    }
+    let order_id = &order.order.id;
+    match events.send(cancel_message(app, order_id)).await {
+        Ok(()) => Verdict::Drop,
+        Err(error) => {
+            tracing::debug!(order.id = %order_id, %error, "its cancel waits for the broker");
+            Verdict::AskAgain
+        }
     }
 }
 

@@ -12,6 +12,7 @@ pub mod cancel_order;
 pub mod check_back;
 pub mod escalate_alarms;
 pub mod find_changes;
+mod forward;
 pub mod handle_alarm;
 pub mod note_return;
 pub mod note_seen;

@@ -25,7 +25,7 @@ pub struct Unpublished {
     pub failures: i64,
 }
 
-/// Writes an event in the transaction of its cause.
+/// Writes an event in the transaction of its cause, to be published at once.
 ///
 /// # Errors
 /// If the database fails.
@@ -34,7 +34,19 @@ pub async fn insert(
     event: &OrderEvent,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let now_ms = now.timestamp_millis();
+    insert_due(tx, event, now, now).await
+}
+
+/// The same, to be published at this time.
+///
+/// # Errors
+/// If the database fails.
+pub async fn insert_due(
+    tx: &mut WriteTx<'_>,
+    event: &OrderEvent,
+    due_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     sqlx::query(
         "insert into outbox (event_id, order_id, sequence, topic, tag, body, published, \
          due_at_ms, failures, created_at_ms) values (?, ?, ?, ?, ?, ?, 0, ?, 0, ?)",
@@ -45,11 +57,23 @@ pub async fn insert(
     .bind(event.topic)
     .bind(event.tag)
     .bind(&event.body)
-    .bind(now_ms)
-    .bind(now_ms)
+    .bind(due_at.timestamp_millis())
+    .bind(now.timestamp_millis())
     .execute(tx.connection())
     .await?;
     Ok(())
+}
+
+/// Whether this event was written.
+///
+/// # Errors
+/// If the database fails.
+pub async fn contains(store: &Store, event_id: &str) -> Result<bool, StoreError> {
+    let found: i64 = sqlx::query_scalar("select count(*) from outbox where event_id = ?")
+        .bind(event_id)
+        .fetch_one(store.pool())
+        .await?;
+    Ok(found > 0)
 }
 
 /// Leases due events until `lease_until`: the first unpublished one of each order, so that an
@@ -131,20 +155,23 @@ pub async fn record(
     tx.commit().await
 }
 
-/// Unpublished events that were written before `before`, oldest first.
+/// Unpublished events that were written before `before`, oldest first, but for those whose time
+/// has not come.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn stuck_since(
     store: &Store,
     before: DateTime<Utc>,
+    now: DateTime<Utc>,
     rows_max: i64,
 ) -> Result<Vec<(String, OrderId)>, StoreError> {
     let rows: Vec<(String, String)> = sqlx::query_as(
         "select event_id, order_id from outbox where published = 0 and created_at_ms <= ? \
-         order by created_at_ms limit ?",
+         and (failures > 0 or due_at_ms <= ?) order by created_at_ms limit ?",
     )
     .bind(before.timestamp_millis())
+    .bind(now.timestamp_millis())
     .bind(rows_max)
     .fetch_all(store.pool())
     .await?;

@@ -61,7 +61,7 @@ fn body(app: &TestApp, order_id: &str) -> Vec<u8> {
 
 /// The broker asks what became of the order's half message.
 async fn check(app: &TestApp, order_id: &str) -> CheckAnswer {
-    let listener = OrderListener::new(Arc::clone(app.app()));
+    let listener = OrderListener::new(Arc::clone(app.app()), app.service().event_producer());
     let message = HalfMessage {
         topic: ORDER_TIMEOUT_TOPIC.to_owned(),
         key: order_id.to_owned(),

@@ -28,6 +28,7 @@ mod gateway_side;
 pub(crate) mod hook;
 mod notification;
 mod refunds;
+pub(crate) mod subscriber;
 
 use config::config;
 pub(crate) use config::{Broker, write_keys};

@@ -9,12 +9,13 @@ use thiserror::Error;
 use tracing::{Instrument as _, Span};
 
 use crate::app::App;
-use crate::domain::ids::{OrderId, SkuId};
-use crate::domain::timeout_message::{CANCEL_TAG, ORDER_TIMEOUT_TOPIC, TimeoutMessage};
+use crate::domain::ids::SkuId;
 use crate::hash::sha256_hex;
-use crate::producer::rocketmq::{OutgoingMessage, TransactionProducer};
+use crate::producer::rocketmq::TransactionProducer;
 use crate::store::skus::Quantity;
 use crate::store::{StoreError, barriers, idempotency, skus};
+
+use super::forward::half_message;
 
 mod draft;
 mod write;
@@ -153,7 +154,7 @@ async fn create_behind_half_message(
     draft: Draft,
 ) -> Result<Option<Creation>, PlaceError> {
     let order_id = draft.id().clone();
-    let message = half_message(app, &order_id);
+    let message = half_message(app, &draft.record);
     let job = Arc::new(CreationJob {
         app: Arc::clone(app),
         draft,
@@ -203,15 +204,5 @@ async fn conclude(
         Creation::KeyTaken | Creation::Tombstoned => repeated(app, key_hash, request_hash)
             .await?
             .ok_or_else(|| StoreError::Busy("the order was given up, try again".into()).into()),
-    }
-}
-
-fn half_message(app: &App, order_id: &OrderId) -> OutgoingMessage {
-    let body = TimeoutMessage::new(app.deployment.clone(), order_id.clone()).to_bytes();
-    OutgoingMessage {
-        topic: ORDER_TIMEOUT_TOPIC.to_owned(),
-        tag: CANCEL_TAG.to_owned(),
-        key: order_id.to_string(),
-        body,
     }
 }

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 
+use super::super::forward::{riding_event, write_riding_event};
 use super::super::open_refund::{Opened, automatic, elsewhere, open_refund, record_elsewhere};
 use super::Outcome;
 use super::lines::entries;
@@ -114,9 +115,12 @@ async fn write_order(
         }
         Turn::Unchanged => return Ok(true),
     };
-    let sequence = order.version + 1;
-    let event = OrderEvent::new(kind, &app.deployment, &order.id, sequence, amount, now);
-    outbox::insert(tx, &event, now).await?;
+    let record = &plan.snapshot.order;
+    if turn != Turn::Paid || !write_riding_event(app, tx, record, now).await? {
+        let sequence = order.version + 1;
+        let event = OrderEvent::new(kind, &app.deployment, &order.id, sequence, amount, now);
+        outbox::insert(tx, &event, now).await?;
+    }
     for kind in ENDED_WITH_THE_ORDER {
         alarms::resolve(tx, kind, order.id.as_str(), "settled", now).await?;
     }
@@ -356,6 +360,10 @@ fn tell(app: &App, plan: &Plan<'_>, turn: Turn, entries: &[Entry], now: DateTime
     }
     if turn != Turn::Unchanged {
         app.outbox_bell.notify_one();
+    }
+    if matches!(turn, Turn::Paid | Turn::Cancelled) && plan.request.trigger != Trigger::CheckBack {
+        let has_come_true = turn == Turn::Paid && riding_event(app, &plan.snapshot.order).is_some();
+        app.end_half_message(&order.id, has_come_true);
     }
     if !entries.is_empty() {
         app.changes.announce(&order.id);

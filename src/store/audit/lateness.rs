@@ -93,12 +93,14 @@ pub async fn silent(store: &Store, ages: &AlarmAges) -> Result<Vec<String>, Stor
          where alarms.subject = refunds.out_request_no and alarms.kind = 'refund_overdue' \
          and alarms.resolved_at_ms is null) \
          union all select event_id from outbox where published = 0 and created_at_ms <= ? \
+         and (failures > 0 or due_at_ms <= ?) \
          and not exists (select 1 from alarms where alarms.subject = outbox.event_id \
          and alarms.kind = 'outbox_stuck' and alarms.resolved_at_ms is null) limit ?",
     )
     .bind(ages.orders_before_ms)
     .bind(ages.attempts_before_ms)
     .bind(ages.refunds_before_ms)
+    .bind(ages.events_before_ms)
     .bind(ages.events_before_ms)
     .bind(VIOLATIONS_MAX)
     .fetch_all(store.scan())

@@ -153,8 +153,8 @@ async fn events_that_wait_for_long_are_listed_oldest_first(db: &Database) {
         add(db, order, 2, at(second)).await;
     }
     record(db, "C-2", Publication::Done).await;
-    let stuck = outbox::stuck_since(&db.store, at(3), 10).await.expect("listed");
+    let stuck = outbox::stuck_since(&db.store, at(3), at(3), 10).await.expect("listed");
     let expected = [("B-2".to_owned(), order_id("B")), ("A-2".to_owned(), order_id("A"))];
     assert_eq!(stuck, expected);
-    assert_eq!(outbox::stuck_since(&db.store, at(3), 1).await.expect("listed").len(), 1);
+    assert_eq!(outbox::stuck_since(&db.store, at(3), at(3), 1).await.expect("listed").len(), 1);
 }

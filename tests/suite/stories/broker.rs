@@ -17,7 +17,7 @@ use crate::support::{PATIENCE, TestApp};
 const NOBODYS: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
 async fn check(app: &TestApp, body: Vec<u8>) -> CheckAnswer {
-    let listener = OrderListener::new(Arc::clone(app.app()));
+    let listener = OrderListener::new(Arc::clone(app.app()), app.service().event_producer());
     let message = HalfMessage {
         topic: ORDER_TIMEOUT_TOPIC.to_owned(),
         key: NOBODYS.to_owned(),

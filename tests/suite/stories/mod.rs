@@ -15,6 +15,7 @@ mod console;
 mod deployments;
 mod engines;
 mod forgeries;
+mod forward;
 mod late_payments;
 mod leftovers;
 mod notifications;
