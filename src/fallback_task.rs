@@ -1,6 +1,6 @@
 //! The fallback: a sweep over whatever is due, at start and every ten minutes, sufficient alone;
-//! and the light poll, the same over one batch, as often as the broker checks back. Both take due
-//! rows of the small table by an index, in leased batches: any number of instances may run them.
+//! and the light poll, the same for ever, as often as the broker checks back. Both take due rows of
+//! the small table by an index, in leased batches: any number of instances may run them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,9 @@ use crate::domain::trigger::Trigger;
 use crate::service::send_refunds::{
     CONCURRENT, claim_due_refunds, send_claimed_refund, send_due_refunds,
 };
-use crate::service::settle_due::{Report, settle_due_batch};
+use crate::service::settle_due::{Report, Workers};
 use crate::store::StoreError;
+use crate::store::pending::Lane;
 use crate::store::sweeps::{self, SweepRun};
 
 /// Longest and shortest pause of the light poll.
@@ -45,17 +46,14 @@ pub async fn run_sweeps(app: Arc<App>, stop: CancellationToken) {
 ///
 /// # Errors
 /// If the database fails.
-pub async fn sweep(app: &App) -> Result<Report, StoreError> {
+pub async fn sweep(app: &Arc<App>) -> Result<Report, StoreError> {
     let started_at = app.now();
     let mut total = Report::default();
-    for _ in 0..SWEEP_BATCHES_MAX {
-        let report = settle_due_batch(app, Trigger::Sweep).await?;
+    for lane in Lane::ALL {
+        let report = sweep_lane(app, lane).await?;
         total.settled += report.settled;
         total.still_pending += report.still_pending;
         total.failed += report.failed;
-        if report.looked_at() == 0 {
-            break;
-        }
     }
     for _ in 0..SWEEP_BATCHES_MAX {
         if send_due_refunds(app).await? == 0 {
@@ -80,24 +78,37 @@ pub async fn sweep(app: &App) -> Result<Report, StoreError> {
     Ok(total)
 }
 
-/// Polls what is overdue, until told to stop.
-pub async fn run_light_poll(app: Arc<App>, stop: CancellationToken) {
-    let interval = app.config.timeout.check_interval / 4;
-    let interval = interval.clamp(POLL_INTERVAL_MIN, POLL_INTERVAL_MAX);
-    loop {
-        let more = match settle_due_batch(&app, Trigger::Poll).await {
-            Ok(report) => report.looked_at() > 0,
-            Err(error) => {
-                tracing::warn!(%error, "the light poll failed, the next one does it again");
-                false
-            }
-        };
-        let pause = if more { Duration::ZERO } else { interval };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
+async fn sweep_lane(app: &Arc<App>, lane: Lane) -> Result<Report, StoreError> {
+    let mut workers = Workers::new(app, Trigger::Sweep, lane);
+    for _ in 0..SWEEP_BATCHES_MAX {
+        let taken = workers.take_due().await?;
+        if taken == 0 && !workers.wait_for_one().await {
+            break;
         }
     }
+    Ok(workers.finish().await)
+}
+
+/// Polls one lane until told to stop.
+pub async fn run_light_poll(app: Arc<App>, lane: Lane, stop: CancellationToken) {
+    let interval = app.config.timeout.check_interval / 4;
+    let interval = interval.clamp(POLL_INTERVAL_MIN, POLL_INTERVAL_MAX);
+    let mut workers = Workers::new(&app, Trigger::Poll, lane);
+    loop {
+        let taken = workers.take_due().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the light poll failed, the next one does it again");
+            0
+        });
+        if taken > 0 && !stop.is_cancelled() {
+            continue;
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(interval) => {}
+            _ = workers.wait_for_one(), if !workers.are_idle() => {}
+        }
+    }
+    workers.finish().await;
 }
 
 /// Sends refunds that are due: at once when one was written, else as often as the light poll looks.

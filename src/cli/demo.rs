@@ -9,8 +9,8 @@ use super::signals::{Signals, run_until_stopped, stop_in_time};
 use super::{DemoArgs, say};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{
-    Alarms, Alipay, ApiKey, Audit, Config, Database, Http, Payment, Reconcile, Refund, Rocketmq,
-    RocketmqMode, Scope, Secret, Sweep, Timeout,
+    Alarms, Alipay, ApiKey, Audit, Config, Database, Http, Payment, Poll, Reconcile, Refund,
+    Rocketmq, RocketmqMode, Scope, Secret, Sweep, Timeout,
 };
 use crate::domain::ids::SkuId;
 use crate::domain::money::Fen;
@@ -147,6 +147,7 @@ async fn surround(
         payment: Payment::default(),
         // The gateway of a demo has no reason to keep refunds apart.
         refund: Refund { spacing: std::time::Duration::ZERO, ..Refund::default() },
+        poll: Poll::default(),
         sweep: Sweep::default(),
         reconcile: Reconcile::default(),
         alarms: Alarms::default(),

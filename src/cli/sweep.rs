@@ -1,6 +1,7 @@
 //! `checkback sweep --once [--dry-run]`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::{SweepArgs, say};
 use crate::app::App;
@@ -14,7 +15,7 @@ use crate::store::pending;
 const DRY_RUN_ROWS_MAX: i64 = 1_000;
 
 pub(super) async fn run(args: &SweepArgs) -> anyhow::Result<ExitCode> {
-    let app = open_app(args.target.load()?, Environment::default()).await?;
+    let app = Arc::new(open_app(args.target.load()?, Environment::default()).await?);
     if args.dry_run {
         dry_run(&app).await?;
     } else {

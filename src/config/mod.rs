@@ -14,6 +14,7 @@ mod cron;
 mod exposed;
 mod http;
 mod payment;
+mod poll;
 mod reconcile;
 mod rocketmq;
 mod sweep;
@@ -24,10 +25,11 @@ pub use alarms::{Alarms, Audit};
 pub use alipay::Alipay;
 pub use http::{ApiKey, Http, Scope};
 pub use payment::{Payment, Refund};
+pub use poll::Poll;
 pub use reconcile::Reconcile;
 pub use rocketmq::{Rocketmq, RocketmqMode};
 pub use sweep::Sweep;
-pub use timeout::{OnClockMismatch, OrderClass, Timeout};
+pub use timeout::{OnClockMismatch, OrderClass, Terms, Timeout};
 
 /// Prefix of environment variables that override a key.
 const ENV_PREFIX: &str = "CHECKBACK";
@@ -53,6 +55,9 @@ pub struct Config {
     /// How money goes back.
     #[serde(default)]
     pub refund: Refund,
+    /// The workers over what is unsettled.
+    #[serde(default)]
+    pub poll: Poll,
     /// The fallback task.
     #[serde(default)]
     pub sweep: Sweep,
@@ -201,6 +206,7 @@ impl Config {
         self.alipay.validate()?;
         self.refund.validate()?;
         self.database.validate()?;
+        self.poll.validate()?;
         self.sweep.validate()?;
         self.reconcile.validate()?;
         self.alarms.validate()?;

@@ -31,6 +31,13 @@ pub struct Timeout {
     pub max_checks: Option<u32>,
     /// After this many checks the broker gives a half message up (`transactionCheckMax`).
     pub broker_check_max: u32,
+    /// When the gateway is asked about an attempt, counted from its making; the last distance is
+    /// repeated. For orders that no broker checks back about.
+    #[serde(with = "durations")]
+    pub query_schedule: Vec<Duration>,
+    /// The longest time that the broker's timer takes (`timerMaxDelaySec`).
+    #[serde(with = "humantime_serde")]
+    pub timer_max: Duration,
     /// What to do when a broker's settings do not fit these.
     pub on_clock_mismatch: OnClockMismatch,
     /// Time past due after which an order that can't be ended opens an alarm.
@@ -73,6 +80,8 @@ impl Default for Timeout {
             grace: Duration::from_secs(2),
             check_interval: Duration::from_secs(30),
             max_checks: None,
+            query_schedule: [15, 30, 60, 120, 300].map(Duration::from_secs).to_vec(),
+            timer_max: Duration::from_hours(71),
             broker_check_max: 15,
             on_clock_mismatch: OnClockMismatch::Refuse,
             overdue_alarm_after: Duration::from_mins(5),
@@ -83,8 +92,16 @@ impl Default for Timeout {
 
 /// Shortest payment window.
 const PAY_WINDOW_MIN: Duration = Duration::from_secs(5);
-/// Longest payment window: three days.
-const PAY_WINDOW_MAX: Duration = Duration::from_hours(72);
+/// Longest payment window: thirty days.
+const PAY_WINDOW_MAX: Duration = Duration::from_hours(30 * 24);
+/// Shortest time for the broker's timer: it is precise to a second.
+const TIMER_MIN: Duration = Duration::from_secs(2);
+/// Queries are no closer to each other.
+const QUERY_SPACING_MIN: Duration = Duration::from_secs(1);
+/// Most times of the schedule.
+const QUERIES_MAX: usize = 64;
+/// Longest time past due without an alarm.
+const OVERDUE_ALARM_MAX: Duration = Duration::from_hours(72);
 /// Longest grace.
 const GRACE_MAX: Duration = Duration::from_hours(1);
 /// Shortest check interval.
@@ -92,79 +109,162 @@ const CHECK_INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// Longest name of a class.
 const CLASS_CHARS_MAX: usize = 32;
 
+/// What an order class makes of its orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How long a buyer may pay.
+    pub pay_window: Duration,
+    /// How the timeout is driven.
+    pub engine: Engine,
+    /// The key of the window.
+    key: String,
+}
+
 impl Timeout {
-    /// The window of an order class; `None` if there is no such class.
+    /// The terms of an order class; `None` if there is no such class.
     #[must_use]
-    pub fn window_of(&self, class: Option<&str>) -> Option<Duration> {
-        let Some(class) = class else { return Some(self.pay_window) };
-        self.class.get(class).map(|class| class.pay_window.unwrap_or(self.pay_window))
+    pub fn terms_of(&self, class: Option<&str>) -> Option<Terms> {
+        let Some(name) = class else { return Some(self.terms()) };
+        self.class.get(name).map(|class| self.terms_with(name, class))
     }
 
-    /// The number of checks that fit the longest window: count and window are two views of one
-    /// deadline.
+    /// The number of checks that fit the longest window that half messages time: count and window
+    /// are two views of one deadline.
     #[must_use]
     pub fn max_checks(&self) -> u32 {
-        let longest = self.windows().max().unwrap_or(self.pay_window);
-        self.max_checks.unwrap_or_else(|| rounds(longest + self.grace, self.check_interval))
+        let longest = self.with_half_messages().map(|terms| terms.pay_window).max();
+        let longest = longest.map_or(Duration::ZERO, |window| window + self.grace);
+        self.max_checks.unwrap_or_else(|| rounds(longest, self.check_interval))
     }
 
-    /// What every broker must have for these windows.
+    /// What every broker must have for these windows; `None` if no order has a half message.
     #[must_use]
-    pub fn needed_of_brokers(&self) -> Needed {
-        Needed {
-            shortest_window: self.windows().min().unwrap_or(self.pay_window),
-            longest_window: self.windows().max().unwrap_or(self.pay_window),
+    pub fn needed_of_brokers(&self) -> Option<Needed> {
+        let windows: Vec<_> = self.with_half_messages().map(|terms| terms.pay_window).collect();
+        Some(Needed {
+            shortest_window: *windows.iter().min()?,
+            longest_window: *windows.iter().max()?,
             grace: self.grace,
             check_interval: self.check_interval,
             max_checks: self.max_checks(),
             broker_check_max: self.broker_check_max,
+        })
+    }
+
+    fn terms(&self) -> Terms {
+        let key = "timeout.pay_window".to_owned();
+        Terms { pay_window: self.pay_window, engine: self.engine, key }
+    }
+
+    fn terms_with(&self, name: &str, class: &OrderClass) -> Terms {
+        Terms {
+            pay_window: class.pay_window.unwrap_or(self.pay_window),
+            engine: class.engine.unwrap_or(self.engine),
+            key: format!("timeout.class.{name}.pay_window"),
         }
     }
 
-    fn windows(&self) -> impl Iterator<Item = Duration> {
-        let classes = self.class.values().filter_map(|class| class.pay_window);
-        std::iter::once(self.pay_window).chain(classes)
+    fn all_terms(&self) -> impl Iterator<Item = Terms> {
+        let classes = self.class.iter().map(|(name, class)| self.terms_with(name, class));
+        std::iter::once(self.terms()).chain(classes)
+    }
+
+    fn with_half_messages(&self) -> impl Iterator<Item = Terms> {
+        self.all_terms().filter(|terms| terms.engine == Engine::Transaction)
     }
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        self.validate_engines()?;
-        for window in self.windows() {
-            if !(PAY_WINDOW_MIN..=PAY_WINDOW_MAX).contains(&window) || window.subsec_nanos() != 0 {
-                let why = "must be whole seconds, from 5s to 3 days";
-                return Err(ConfigError::invalid("timeout.pay_window", why));
+        for Terms { pay_window, key, .. } in self.all_terms() {
+            let fits = (PAY_WINDOW_MIN..=PAY_WINDOW_MAX).contains(&pay_window);
+            if !fits || pay_window.subsec_nanos() != 0 {
+                let why = "must be whole seconds, from 5s to 30 days";
+                return Err(ConfigError::invalid(&key, why));
             }
         }
         if self.check_interval < CHECK_INTERVAL_MIN || self.check_interval > self.pay_window {
             let why = "must be at least 100ms and not longer than timeout.pay_window";
             return Err(ConfigError::invalid("timeout.check_interval", why));
         }
-        if self.grace > GRACE_MAX || self.overdue_alarm_after > PAY_WINDOW_MAX {
+        if self.grace > GRACE_MAX || self.overdue_alarm_after > OVERDUE_ALARM_MAX {
             let why = "grace is at most 1h, overdue_alarm_after at most 3 days";
             return Err(ConfigError::invalid("timeout.grace", why));
         }
         if self.class.keys().any(|name| name.is_empty() || name.len() > CLASS_CHARS_MAX) {
             return Err(ConfigError::invalid("timeout.class", "a name has 1 to 32 characters"));
         }
-        let needed = self.max_checks().saturating_add(SPARE_ROUNDS);
-        if self.broker_check_max < needed {
-            let why = format!(
-                "the broker gives a half message up after {} checks every {:?}, but a window needs \
-                 {needed}: raise transactionCheckMax and timeout.broker_check_max, lengthen the \
-                 check interval, or shorten timeout.pay_window",
-                self.broker_check_max, self.check_interval
-            );
-            return Err(ConfigError::invalid("timeout.broker_check_max", why));
+        self.validate_schedule()?;
+        self.validate_check_max()
+    }
+
+    fn validate_schedule(&self) -> Result<(), ConfigError> {
+        let times = std::iter::once(&Duration::ZERO).chain(&self.query_schedule);
+        let spaced = times.zip(&self.query_schedule);
+        let grows = spaced.into_iter().all(|(one, next)| {
+            next.checked_sub(*one).is_some_and(|spacing| spacing >= QUERY_SPACING_MIN)
+        });
+        if !grows || !(1..=QUERIES_MAX).contains(&self.query_schedule.len()) {
+            let why = "must be 1 to 64 times, each at least a second after the one before";
+            return Err(ConfigError::invalid("timeout.query_schedule", why));
+        }
+        if self.timer_max < TIMER_MIN {
+            return Err(ConfigError::invalid("timeout.timer_max", "must be at least 2s"));
         }
         Ok(())
     }
 
-    fn validate_engines(&self) -> Result<(), ConfigError> {
-        let classes = self.class.values().filter_map(|class| class.engine);
-        if std::iter::once(self.engine).chain(classes).any(|e| e != Engine::Transaction) {
-            let why = "this release has the engine \"transaction\" only";
-            return Err(ConfigError::invalid("timeout.engine", why));
+    /// A half message lives for as many rounds as the broker checks it.
+    fn validate_check_max(&self) -> Result<(), ConfigError> {
+        let needed = self.max_checks().saturating_add(SPARE_ROUNDS);
+        let longest = self.with_half_messages().max_by_key(|terms| terms.pay_window);
+        match longest {
+            Some(Terms { key, .. }) if self.broker_check_max < needed => {
+                let engine = key.replace("pay_window", "engine");
+                let why = format!(
+                    "the engine \"transaction\" can't hold {key}: the broker gives a half message \
+                     up after {} checks every {:?}, but a window needs {needed}: set {engine} to \
+                     \"delay\", or raise transactionCheckMax and timeout.broker_check_max, \
+                     lengthen the check interval, or shorten the window",
+                    self.broker_check_max, self.check_interval
+                );
+                Err(ConfigError::invalid("timeout.broker_check_max", why))
+            }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+}
+
+/// A list of durations as people write them.
+mod durations {
+    use std::time::Duration;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// A list, or one text with commas: the environment has no lists.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        List(Vec<String>),
+        Text(String),
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        times: &[Duration],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer
+            .collect_seq(times.iter().map(|time| humantime::format_duration(*time).to_string()))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Duration>, D::Error> {
+        let texts = match Written::deserialize(deserializer)? {
+            Written::List(texts) => texts,
+            Written::Text(text) => text.split(',').map(|one| one.trim().to_owned()).collect(),
+        };
+        let parse = |text: &String| humantime::parse_duration(text).map_err(D::Error::custom);
+        texts.iter().map(parse).collect()
     }
 }
 
@@ -183,5 +283,35 @@ mod tests {
         let timeout = Timeout { pay_window: Duration::from_mins(30), ..Timeout::default() };
         let error = timeout.validate().expect_err("30 minutes need 61 checks").to_string();
         assert!(error.starts_with("timeout.broker_check_max"), "{error}");
+        assert!(error.contains("set timeout.engine to \"delay\""), "{error}");
+        let slow = OrderClass { pay_window: Some(Duration::from_mins(30)), engine: None };
+        let mut timeout = Timeout { class: [("slow".into(), slow)].into(), ..Timeout::default() };
+        let error = timeout.validate().expect_err("so do those of a class").to_string();
+        assert!(error.contains("set timeout.class.slow.engine to \"delay\""), "{error}");
+        timeout.class.insert(
+            "slow".into(),
+            OrderClass { pay_window: Some(Duration::from_hours(500)), engine: Some(Engine::Delay) },
+        );
+        assert!(timeout.validate().is_ok());
+        assert_eq!(timeout.max_checks(), 11, "only half messages are checked");
+    }
+
+    #[test]
+    fn without_half_messages_nothing_is_needed_of_a_broker() {
+        let engine = Engine::Poll;
+        let timeout =
+            Timeout { engine, pay_window: Duration::from_hours(24), ..Timeout::default() };
+        assert!(timeout.validate().is_ok());
+        assert!(timeout.needed_of_brokers().is_none());
+    }
+
+    #[test]
+    fn a_schedule_grows() {
+        for seconds in [&[][..], &[0], &[5, 5], &[9, 4]] {
+            let query_schedule = seconds.iter().copied().map(Duration::from_secs).collect();
+            let error = Timeout { query_schedule, ..Timeout::default() }.validate();
+            let error = error.expect_err("it does not").to_string();
+            assert!(error.starts_with("timeout.query_schedule"), "{error}");
+        }
     }
 }

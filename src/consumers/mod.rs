@@ -4,3 +4,4 @@
 pub mod bridge;
 pub mod cancel_order;
 pub mod given_up;
+pub mod payment_check;

@@ -106,6 +106,8 @@ alarm_kinds! {
     UnknownMessageVersion = "unknown_message_version", Warning, 60;
     /// A pending order's check count reached the broker's maximum; the subject is the order id.
     CheckCountAtMaximum = "check_count_at_maximum", Warning, 60;
+    /// The poll has asked about an order as often as it may; the subject is the order id.
+    PollExhausted = "poll_exhausted", Warning, 60;
     /// The broker gave up on an order's half message; the subject is the order id, or `others`.
     HalfMessageGivenUp = "half_message_given_up", Warning, 60;
     /// A broker's settings do not fit the payment windows; the subject is `brokers`.

@@ -162,7 +162,10 @@ fn check_max(reported: &Reported, needed: &Needed) -> Option<Finding> {
             ours: window,
             weight: Weight::Mismatch,
             consequence: "the broker gives half messages up before their orders end".into(),
-            remedy: format!("set {CHECK_MAX} to {least} or more, or shorten timeout.pay_window"),
+            remedy: format!(
+                "set {CHECK_MAX} to {least} or more, shorten that window, or give it the engine \
+                 \"delay\" (timeout.engine, timeout.class.<name>.engine)"
+            ),
         });
     }
     (theirs < needed.broker_check_max).then(|| Finding {
@@ -269,8 +272,9 @@ pub struct Known {
 }
 
 impl Known {
-    /// Takes note of what all brokers said. None at all says nothing: they are away.
-    pub fn note(&mut self, readings: &[Reading], needed: &Needed) {
+    /// Takes note of what all brokers said; anything fits if nothing is needed of them. No reading
+    /// at all says nothing: they are away.
+    pub fn note(&mut self, readings: &[Reading], needed: Option<&Needed>) {
         self.verified = !readings.is_empty();
         if readings.is_empty() {
             return;
@@ -278,7 +282,8 @@ impl Known {
         self.findings.retain(|name, _| readings.iter().any(|reading| reading.broker == *name));
         for Reading { broker, reported } in readings {
             if let Some(reported) = reported {
-                self.findings.insert(broker.clone(), compare(reported, needed));
+                let findings = needed.map(|needed| compare(reported, needed));
+                self.findings.insert(broker.clone(), findings.unwrap_or_default());
             }
             self.verified &= reported.as_ref().is_some_and(Reported::is_complete);
         }

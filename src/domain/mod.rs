@@ -14,6 +14,7 @@ pub mod ids;
 pub mod money;
 pub mod order;
 pub mod payment;
+pub mod payment_check;
 pub mod reconciliation;
 pub mod refund;
 pub mod stock;

@@ -9,6 +9,8 @@ pub enum Trigger {
     CheckBack,
     /// The committed message reached the cancel consumer.
     CancelConsumer,
+    /// A delayed message came.
+    PaymentCheck,
     /// The gateway's webhook.
     Notify,
     /// The light poll over overdue rows of the pending table.
@@ -28,6 +30,7 @@ impl Trigger {
         match self {
             Self::CheckBack => "check_back",
             Self::CancelConsumer => "cancel_consumer",
+            Self::PaymentCheck => "payment_check",
             Self::Notify => "notify",
             Self::Poll => "poll",
             Self::Sweep => "sweep",
@@ -44,7 +47,12 @@ impl Trigger {
     pub fn writes_cancel(self) -> bool {
         match self {
             Self::CheckBack | Self::Notify => false,
-            Self::CancelConsumer | Self::Poll | Self::Sweep | Self::Http | Self::Reconcile => true,
+            Self::CancelConsumer
+            | Self::PaymentCheck
+            | Self::Poll
+            | Self::Sweep
+            | Self::Http
+            | Self::Reconcile => true,
         }
     }
 }

@@ -21,7 +21,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::app::App;
 use crate::config::Scope;
 use crate::metrics::RouteLabel;
-use crate::producer::rocketmq::TransactionProducer;
+use crate::producer::rocketmq::{EventProducer, TransactionProducer};
 
 mod admin;
 mod admin_money;
@@ -55,6 +55,8 @@ pub struct HttpState {
     pub app: Arc<App>,
     /// Where half messages go.
     pub half_messages: Arc<TransactionProducer>,
+    /// Where timers go.
+    pub events: Arc<EventProducer>,
     /// Cancelled when the service drains.
     pub stop: CancellationToken,
     /// Work that goes on after its answer.
@@ -86,7 +88,7 @@ impl HttpState {
     #[must_use]
     pub fn new(
         app: Arc<App>,
-        half_messages: Arc<TransactionProducer>,
+        (half_messages, events): (Arc<TransactionProducer>, Arc<EventProducer>),
         public_url: &str,
         keys: Arc<auth::KeyRing>,
         stop: CancellationToken,
@@ -95,7 +97,18 @@ impl HttpState {
         let placing = Arc::new(Semaphore::new(PLACING_MAX));
         let public_url = public_url.trim_end_matches('/').into();
         let (console, refused) = (Arc::default(), Arc::default());
-        Self { app, half_messages, stop, tasks, public_url, keys, console, placing, refused }
+        Self {
+            app,
+            half_messages,
+            events,
+            stop,
+            tasks,
+            public_url,
+            keys,
+            console,
+            placing,
+            refused,
+        }
     }
 }
 

@@ -142,7 +142,7 @@ async fn place(
     let Ok(_permit) = state.placing.try_acquire() else {
         return Err(ApiError::unavailable("overloaded", "too many orders at once, try again"));
     };
-    let placed = place_order(&state.app, &state.half_messages, &request).await?;
+    let placed = place_order(&state.app, &state.half_messages, &state.events, &request).await?;
     let media_type = HeaderValue::from_static("application/json");
     let mut response =
         (StatusCode::CREATED, [(header::CONTENT_TYPE, media_type)], placed.body).into_response();

@@ -67,7 +67,8 @@ async fn start(
     if body.channel != CHANNEL {
         return Err(ApiError::invalid("channel", "this release has the channel \"alipay\" only"));
     }
-    let OpenPayment { record, is_new } = request_payment(&state.app, &id, body.new).await?;
+    let OpenPayment { record, is_new } =
+        request_payment(&state.app, &state.events, &id, body.new).await?;
     let page = format!("{}/pay/{id}", state.public_url);
     let answer = PaymentAnswer {
         out_trade_no: record.attempt.out_trade_no.to_string(),

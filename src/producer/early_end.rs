@@ -23,8 +23,9 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::callback::state;
+use super::plain::event_producer;
 use super::renewal::{Current, Lifecycle, renew};
-use super::rocketmq::{CheckAnswer, event_producer};
+use super::rocketmq::CheckAnswer;
 use super::runtime::{MessagingRuntime, StartError};
 use crate::text::causes;
 
@@ -106,6 +107,7 @@ impl fmt::Debug for EarlyEnds {
 impl EarlyEnds {
     /// Has the half message with this key ended soon. `false`: it isn't this process's, or too many
     /// wait; the broker's next check-back ends it then.
+    #[must_use]
     pub fn end(&self, key: &str, answer: CheckAnswer) -> bool {
         let copy = self.copies.take(key);
         copy.is_some_and(|copy| self.waiting.try_send((copy, answer)).is_ok())

@@ -4,6 +4,7 @@ pub mod admin;
 pub(crate) mod callback;
 pub mod early_end;
 pub mod outbox_relay;
+mod plain;
 mod renewal;
 pub mod rocketmq;
 pub mod runtime;

@@ -1,7 +1,7 @@
 //! The producers: half messages with their transaction listener, and plain messages.
 //!
 //! It knows topics, groups and bytes, not orders: the listener is a parameter. The client's crates
-//! are named only here, in `producer/{callback,renewal,runtime}.rs`, in
+//! are named only here, in `producer/{callback,early_end,plain,renewal,runtime}.rs`, in
 //! `producer/admin/` and in `consumers/bridge.rs`.
 //!
 //! `send_message_in_transaction` answers `Ok` with *Rollback* when the broker says anything but
@@ -14,23 +14,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rocketmq_client_rust::{ClientError, DefaultMQProducer, SendStatus, TransactionMQProducer};
+use rocketmq_client_rust::{ClientError, SendStatus, TransactionMQProducer};
 use rocketmq_model::common::message::message_single::Message;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::callback::{EXECUTE_TIMEOUT, Listener, Slot, Ticket};
 use super::early_end::{Copies, Copy, EarlyEnder, EarlyEnds};
+pub use super::plain::EventProducer;
 use super::renewal::{Current, Lifecycle, renew};
 pub use super::runtime::{BoxFuture, BrokerSettings, MessagingRuntime, StartError};
 use crate::text::causes;
 
 /// The client gives a message up after this time (milliseconds).
-const SEND_TIMEOUT_MS: u32 = 2_500;
+pub(super) const SEND_TIMEOUT_MS: u32 = 2_500;
 /// We give it up after this time, whatever the client does.
-const SEND_TIMEOUT: Duration = Duration::from_millis(2_900);
+pub(super) const SEND_TIMEOUT: Duration = Duration::from_millis(2_900);
 /// A second try within the same time, for a connection that broke since the last send.
-const SEND_RETRIES: u32 = 1;
+pub(super) const SEND_RETRIES: u32 = 1;
 /// The client tells the broker the local transaction's answer; we do not wait longer for that.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// Check-backs that wait for their turn; the client drops more than that, they come again in the
@@ -205,7 +206,7 @@ impl TransactionProducer {
         let slot = Arc::new(Slot::default());
         let ticket = Ticket { job, slot: Arc::clone(&slot) };
         let key = message.key.clone();
-        let message = encode(&topic, message)?;
+        let message = encode(&topic, message, None)?;
         let sent = async {
             let producer = self.producer.get();
             let producer = producer.read().await;
@@ -275,75 +276,27 @@ impl TransactionProducer {
     }
 }
 
-/// Sends plain messages.
-pub struct EventProducer {
-    runtime: Arc<MessagingRuntime>,
-    producer: Arc<Current<DefaultMQProducer>>,
-    renewal: AbortHandle,
-}
-
-impl EventProducer {
-    /// Joins the producer group; succeeds without a broker. The group must not be a transaction
-    /// producer's.
-    ///
-    /// # Errors
-    /// When the client refuses the group, or its start fails.
-    pub async fn start(runtime: &Arc<MessagingRuntime>, group: &str) -> Result<Self, StartError> {
-        let build = {
-            let (runtime, group) = (Arc::clone(runtime), runtime.name(group));
-            move || event_producer(&runtime, &group, &[])
-        };
-        let mut producer = build();
-        let failed = |error| StartError::new(format!("producer {}", runtime.name(group)), &error);
-        Lifecycle::start(&mut producer).await.map_err(failed)?;
-        let producer = Arc::new(Current::new(producer));
-        let renewal = tokio::spawn(renew(runtime.recoveries(), Arc::clone(&producer), build));
-        Ok(Self { runtime: Arc::clone(runtime), producer, renewal: renewal.abort_handle() })
-    }
-
-    /// Sends a message; only `SEND_OK` is a success.
-    ///
-    /// # Errors
-    /// When the broker did not take it or did not say so, within three seconds. It may have it all
-    /// the same.
-    pub async fn send(&self, message: OutgoingMessage) -> Result<(), SendError> {
-        let topic = self.runtime.name(&message.topic);
-        let message = encode(&topic, message)?;
-        let sent = async {
-            let producer = self.producer.get();
-            let producer = producer.read().await;
-            Box::pin(producer.send(message)).await
-        };
-        match timeout(SEND_TIMEOUT, sent).await {
-            Ok(Ok(Some(result))) if result.send_status == SendStatus::SendOk => Ok(()),
-            Ok(Ok(result)) => {
-                let status = format!("{:?}", result.map(|result| result.send_status));
-                Err(SendError::NotStored { topic, status })
-            }
-            Ok(Err(error)) => Err(client_error(&self.runtime, topic, &error)),
-            Err(_) => Err(SendError::TimedOut { topic }),
-        }
-    }
-
-    /// Waits for the sends under way and leaves the group, in bounded time.
-    pub async fn shutdown(&self) {
-        self.renewal.abort();
-        self.producer.stop().await;
-    }
-}
-
-fn client_error(runtime: &MessagingRuntime, topic: String, error: &ClientError) -> SendError {
+pub(super) fn client_error(
+    runtime: &MessagingRuntime,
+    topic: String,
+    error: &ClientError,
+) -> SendError {
     let message = causes(error);
     runtime.note_failure(&message);
     SendError::Client { topic, message }
 }
 
-fn encode(topic: &str, message: OutgoingMessage) -> Result<Message, SendError> {
-    Message::builder()
-        .topic(topic)
-        .tags(message.tag)
-        .key(message.key)
-        .body(message.body)
+pub(super) fn encode(
+    topic: &str,
+    message: OutgoingMessage,
+    delay: Option<Duration>,
+) -> Result<Message, SendError> {
+    let builder =
+        Message::builder().topic(topic).tags(message.tag).key(message.key).body(message.body);
+    // No delay at all is no timer message.
+    let delay_ms = delay.map_or(0, |delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+    let builder = if delay_ms == 0 { builder } else { builder.delay_millis(delay_ms) };
+    builder
         .build()
         .map_err(|error| SendError::Client { topic: topic.to_owned(), message: causes(&error) })
 }
@@ -372,23 +325,6 @@ fn transaction_producer(
             prefix: runtime.settings().name_prefix.clone(),
             copies: Arc::clone(copies),
         });
-    match runtime.hook() {
-        Some(hook) => builder.rpc_hook(hook).build(),
-        None => builder.build(),
-    }
-}
-
-pub(super) fn event_producer(
-    runtime: &MessagingRuntime,
-    group: &str,
-    topics: &[String],
-) -> DefaultMQProducer {
-    let builder = DefaultMQProducer::builder(runtime.client())
-        .client_config(runtime.connection())
-        .producer_group(group)
-        .topics(topics.iter().map(Into::into).collect())
-        .send_msg_timeout(SEND_TIMEOUT_MS)
-        .retry_times_when_send_failed(SEND_RETRIES);
     match runtime.hook() {
         Some(hook) => builder.rpc_hook(hook).build(),
         None => builder.build(),

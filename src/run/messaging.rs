@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::config::{OnClockMismatch, Rocketmq};
-use crate::consumers::{cancel_order, given_up};
+use crate::consumers::{cancel_order, given_up, payment_check};
 use crate::domain::event::{ORDER_EVENTS_TOPIC, ORDER_PAID_TOPIC};
+use crate::domain::payment_check::PAYMENT_CHECK_TOPIC;
 use crate::domain::timeout_message::ORDER_TIMEOUT_TOPIC;
 use crate::listener::OrderListener;
 use crate::producer::admin::{Admin, TopicType};
@@ -18,7 +19,7 @@ use crate::producer::rocketmq::{EventProducer, TransactionProducer};
 use crate::producer::runtime::{BrokerSettings, MessagingRuntime};
 use crate::service::watch_broker::BrokerWatch;
 
-use super::starters::{CancelOrders, Consumers, GivenUps};
+use super::starters::{Consumers, GivenUps, OrderConsumers};
 
 /// Producer group of half messages.
 const TIMEOUT_PRODUCER_GROUP: &str = "checkback-order-timeout-producer";
@@ -26,18 +27,19 @@ const TIMEOUT_PRODUCER_GROUP: &str = "checkback-order-timeout-producer";
 const PRODUCER_GROUP: &str = "checkback-producer";
 /// The topics that the service uses, with their types.
 #[must_use]
-pub fn topics() -> [(&'static str, TopicType); 3] {
+pub fn topics() -> [(&'static str, TopicType); 4] {
     [
         (ORDER_TIMEOUT_TOPIC, TopicType::Transaction),
         (ORDER_PAID_TOPIC, TopicType::Transaction),
+        (PAYMENT_CHECK_TOPIC, TopicType::Delay),
         (ORDER_EVENTS_TOPIC, TopicType::Normal),
     ]
 }
 
 /// The consumer groups that the service joins.
 #[must_use]
-pub fn groups() -> [&'static str; 2] {
-    [cancel_order::GROUP, given_up::GROUP]
+pub fn groups() -> [&'static str; 3] {
+    [cancel_order::GROUP, payment_check::GROUP, given_up::GROUP]
 }
 
 /// The broker as the client wants to know it.
@@ -100,13 +102,13 @@ impl Messaging {
         background: &mut JoinSet<&'static str>,
     ) {
         let (runtime, admin) = (&self.runtime, &self.admin);
-        let starter = CancelOrders::new(app, runtime, admin, &self.consumers);
+        let starter = OrderConsumers::new(app, runtime, admin, &self.consumers, &self.events);
         let (watch, s) = (Arc::clone(&self.watch), stop.clone());
         background.spawn(async move {
             starter.run(watch, s).await;
             "the consumers"
         });
-        let starter = GivenUps::new(app, runtime, admin, &self.consumers);
+        let starter = GivenUps::new(app, runtime, admin, &self.consumers, &self.events);
         let s = stop.clone();
         background.spawn(async move {
             starter.run(s).await;

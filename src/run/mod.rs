@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::consumers::cancel_order;
+use crate::consumers::{cancel_order, payment_check};
 use crate::fallback_task;
 use crate::http::auth::KeyRing;
 use crate::http::{self, HttpState};
@@ -26,7 +26,8 @@ use crate::service::report_given_up::resolve_given_up;
 use crate::service::watch_broker::BrokerWatch;
 use crate::service::watch_clock::watch_clock;
 use crate::service::{audit_turn, reconcile, tell_of_alarms};
-use crate::store::{Backend, StoreError, bill_days, pending, refund_steps};
+use crate::store::pending::{self, Lane};
+use crate::store::{Backend, StoreError, bill_days, refund_steps};
 
 mod gateways;
 mod messaging;
@@ -114,7 +115,7 @@ impl Service {
         let keys = Arc::new(KeyRing::new(&app.config.http.keys));
         let state = HttpState::new(
             Arc::clone(&app),
-            Arc::clone(&messaging.half_messages),
+            (Arc::clone(&messaging.half_messages), Arc::clone(&messaging.events)),
             &sockets.public_url(&app.config.http),
             Arc::clone(&keys),
             stop.clone(),
@@ -182,11 +183,13 @@ fn spawn_tasks(
         fallback_task::run_sweeps(a, s).await;
         "the sweep"
     });
-    let (a, s) = (Arc::clone(app), stop.clone());
-    background.spawn(async move {
-        fallback_task::run_light_poll(a, s).await;
-        "the light poll"
-    });
+    for lane in [Lane::NoAttempt, Lane::Fast] {
+        let (a, s) = (Arc::clone(app), stop.clone());
+        background.spawn(async move {
+            fallback_task::run_light_poll(a, lane, s).await;
+            "the light poll"
+        });
+    }
     let (a, s) = (Arc::clone(app), stop.clone());
     background.spawn(async move {
         fallback_task::run_refunds(a, s).await;
@@ -261,7 +264,7 @@ async fn run_clock_watch(
         let looking = async { watch.watch().await.map(drop) };
         within_budget("the brokers' settings", looking).await;
         // A broker that was replaced has none of our topics.
-        let preparing = admin.prepare(&topics, &[cancel_order::GROUP]);
+        let preparing = admin.prepare(&topics, &[cancel_order::GROUP, payment_check::GROUP]);
         match tokio::time::timeout(WATCH_BUDGET, preparing).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::debug!(%error, "topics and groups are looked at again"),

@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::messaging::topics;
 use crate::app::App;
 use crate::consumers::bridge::Consumer;
-use crate::consumers::{cancel_order, given_up};
+use crate::consumers::{cancel_order, given_up, payment_check};
 use crate::domain::alarm::{Alarm, AlarmKind};
+use crate::domain::payment_check::PAYMENT_CHECK_TOPIC;
 use crate::domain::timeout_message::ORDER_TIMEOUT_TOPIC;
 use crate::producer::admin::{Admin, AdminError, SystemTopic};
+use crate::producer::rocketmq::EventProducer;
 use crate::producer::runtime::MessagingRuntime;
 use crate::service::raise_alarm::raise_alarm_or_log;
 use crate::service::watch_broker::BrokerWatch;
@@ -40,23 +42,26 @@ impl Consumers {
     }
 }
 
-/// Starts the consumer that cancels orders.
-pub(super) struct CancelOrders {
+/// Starts the consumers that settle orders.
+pub(super) struct OrderConsumers {
     app: Arc<App>,
     runtime: Arc<MessagingRuntime>,
     admin: Arc<Admin>,
     consumers: Arc<Consumers>,
+    events: Arc<EventProducer>,
 }
 
-impl CancelOrders {
+impl OrderConsumers {
     pub(super) fn new(
         app: &Arc<App>,
         runtime: &Arc<MessagingRuntime>,
         admin: &Arc<Admin>,
         consumers: &Arc<Consumers>,
+        events: &Arc<EventProducer>,
     ) -> Self {
         let (app, runtime) = (Arc::clone(app), Arc::clone(runtime));
-        Self { app, runtime, admin: Arc::clone(admin), consumers: Arc::clone(consumers) }
+        let (admin, consumers) = (Arc::clone(admin), Arc::clone(consumers));
+        Self { app, runtime, admin, consumers, events: Arc::clone(events) }
     }
 
     /// Tries until it works, then waits for the end.
@@ -89,13 +94,20 @@ impl CancelOrders {
     }
 
     async fn start(&self) -> Result<(), NotStarted> {
-        let group = cancel_order::GROUP;
-        for unchecked in self.admin.prepare(&topics(), &[group]).await? {
+        let (cancels, checks) = (cancel_order::GROUP, payment_check::GROUP);
+        for unchecked in self.admin.prepare(&topics(), &[cancels, checks]).await? {
             tracing::warn!("{unchecked}");
         }
         let handler = cancel_order::handler(Arc::clone(&self.app));
-        let consumer = Consumer::start(&self.runtime, group, ORDER_TIMEOUT_TOPIC, handler).await?;
-        self.consumers.lock().push(consumer);
+        let first = Consumer::start(&self.runtime, cancels, ORDER_TIMEOUT_TOPIC, handler).await?;
+        let handler = payment_check::handler(Arc::clone(&self.app), Arc::clone(&self.events));
+        match Consumer::start(&self.runtime, checks, PAYMENT_CHECK_TOPIC, handler).await {
+            Ok(second) => self.consumers.lock().extend([first, second]),
+            Err(error) => {
+                first.shutdown().await;
+                return Err(error.into());
+            }
+        }
         Ok(())
     }
 
@@ -127,7 +139,7 @@ enum NotStarted {
 }
 
 /// Starts the consumer of half messages that the broker gave up on.
-pub(super) struct GivenUps(CancelOrders);
+pub(super) struct GivenUps(OrderConsumers);
 
 impl GivenUps {
     pub(super) fn new(
@@ -135,8 +147,9 @@ impl GivenUps {
         runtime: &Arc<MessagingRuntime>,
         admin: &Arc<Admin>,
         consumers: &Arc<Consumers>,
+        events: &Arc<EventProducer>,
     ) -> Self {
-        Self(CancelOrders::new(app, runtime, admin, consumers))
+        Self(OrderConsumers::new(app, runtime, admin, consumers, events))
     }
 
     /// Waits for the topic, which the broker makes when it first gives up, and for the right to
@@ -168,7 +181,7 @@ impl GivenUps {
     }
 
     async fn start(&self) -> Result<SystemTopic, NotStarted> {
-        let CancelOrders { app, runtime, admin, consumers } = &self.0;
+        let OrderConsumers { app, runtime, admin, consumers, .. } = &self.0;
         let found = admin.system_topic(given_up::TOPIC).await?;
         if found == SystemTopic::Readable {
             for unchecked in admin.prepare(&[], &[given_up::GROUP]).await? {

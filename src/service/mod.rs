@@ -4,12 +4,14 @@
 pub mod accept_notification;
 pub mod accept_payment;
 pub mod age_alarms;
+mod arm_timer;
 pub mod ask_again;
 pub mod attach_payment;
 pub mod audit;
 pub mod audit_turn;
 pub mod cancel_order;
 pub mod check_back;
+pub mod check_payment;
 pub mod escalate_alarms;
 pub mod find_changes;
 mod forward;

@@ -1,6 +1,8 @@
 //! Starts a payment, or returns the open attempt. An attempt's row is committed before the gateway
 //! hears its number: an answer that gets lost is then a question to ask, not a mystery.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use thiserror::Error;
@@ -11,14 +13,17 @@ use crate::domain::decision::account_alarm;
 use crate::domain::gateway::{CloseOutcome, PrecreateOutcome, Refusal, UnknownReason};
 use crate::domain::ids::{OrderId, OutTradeNo};
 use crate::domain::money::Fen;
-use crate::domain::order::OrderStatus;
+use crate::domain::order::{Engine, OrderStatus};
 use crate::domain::payment::{Attempt, PaymentStatus};
+use crate::domain::payment_check::next_query;
 use crate::domain::trigger::Trigger;
+use crate::producer::rocketmq::EventProducer;
 use crate::store::history::Entry;
 use crate::store::orders::OrderRecord;
 use crate::store::payments::PaymentRecord;
 use crate::store::{StoreError, history, orders, payments, pending};
 
+use super::arm_timer::arm_query_soon;
 use super::note_seen::note_seen;
 use super::raise_alarm::raise_alarm_or_log;
 use super::settle::{Outcome, Request, last_look_at, settle};
@@ -80,7 +85,8 @@ pub enum PaymentError {
 /// If the order can't be paid any more, the gateway refuses or gives no answer, or the database
 /// fails.
 pub async fn request_payment(
-    app: &App,
+    app: &Arc<App>,
+    events: &Arc<EventProducer>,
     order_id: &OrderId,
     replace: bool,
 ) -> Result<OpenPayment, PaymentError> {
@@ -102,6 +108,9 @@ pub async fn request_payment(
             return Err(PaymentError::TooManyAttempts);
         }
         if let Some(record) = add_attempt(app, &order).await? {
+            if order.engine == Engine::Delay && !order.degraded {
+                arm_query_soon(app, events, order.order, record.created_at);
+            }
             return with_qr_code(app, record, true).await;
         }
     }
@@ -147,7 +156,7 @@ async fn add_attempt(app: &App, read: &OrderRecord) -> Result<Option<PaymentReco
         Err(error) => return Err(error),
     }
     payments::insert(&mut tx, &record).await?;
-    let next_query_at = now + app.check_interval() * 4;
+    let next_query_at = first_query(app, read, now);
     pending::insert_attempt(&mut tx, &order.id, number, next_query_at, now).await?;
     let entry = Entry {
         cause: "payment_created",
@@ -160,6 +169,17 @@ async fn add_attempt(app: &App, read: &OrderRecord) -> Result<Option<PaymentReco
     tracing::info!(order.id = %order.id, trade.out_trade_no = %number, "payment attempt created");
     app.changes.announce(&order.id);
     Ok(Some(record))
+}
+
+/// Where nobody else asks before: on the query schedule, or when its message is overdue.
+fn first_query(app: &App, order: &OrderRecord, now: DateTime<Utc>) -> DateTime<Utc> {
+    let interval = app.check_interval();
+    let scheduled = next_query(&app.config.timeout.query_schedule, now, now);
+    match order.engine {
+        Engine::Transaction => now + interval * 4,
+        Engine::Delay if !order.degraded => scheduled + interval * 2,
+        Engine::Delay | Engine::Poll => scheduled,
+    }
 }
 
 fn new_attempt(app: &App, read: &OrderRecord, now: DateTime<Utc>) -> PaymentRecord {

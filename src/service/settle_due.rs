@@ -1,23 +1,23 @@
-//! Settles whatever is due in the pending table, in leased batches. The light poll and the sweep
-//! are this one use case: one often and a batch at a time, one until nothing is due any more.
+//! Settles what is due in the pending table. The light poll and the sweep are this one use case: one
+//! for ever, one until nothing is due any more. Orders are taken in leased batches, and each is
+//! settled by a worker of its own: one whose exchange hangs takes up one place, and nobody waits for
+//! it.
+
+use std::sync::Arc;
 
 use chrono::Duration;
-use futures_util::stream::{self, StreamExt};
+use tokio::task::{JoinError, JoinSet};
 
 use crate::app::App;
 use crate::domain::ids::OrderId;
 use crate::domain::trigger::Trigger;
 use crate::store::StoreError;
-use crate::store::pending::{self, Lease};
+use crate::store::pending::{self, CLAIM_MAX, Lane, Lease};
 
 use super::raise_alarm::raise_if_corrupt;
 use super::settle::{Outcome, Request, settle};
 
-/// Rows that are leased at a time: no more than are settled at once, so that a lease is short.
-const BATCH_ROWS: i64 = 16;
-/// Orders that are settled at the same time.
-const CONCURRENT: usize = 16;
-/// A batch whose worker died is free again after this: a little longer than a settlement takes.
+/// An order whose worker died is free again after this: a little longer than a settlement takes.
 const LEASE: Duration = Duration::seconds(60);
 /// A settlement that takes longer is given up and comes again: a few gateway calls of 5 s.
 const SETTLE_BUDGET: std::time::Duration = std::time::Duration::from_secs(45);
@@ -42,42 +42,96 @@ impl Report {
         self.settled + self.still_pending + self.failed
     }
 
-    fn add(&mut self, result: &Result<Outcome, StoreError>) {
+    fn add(&mut self, result: Result<Settled, JoinError>) {
         match result {
-            Ok(Outcome::Ended(_) | Outcome::NoSuchOrder) => self.settled += 1,
-            Ok(Outcome::Waiting | Outcome::ReadyToCancel | Outcome::Unknown) => {
+            Ok(Ok(Outcome::Ended(_) | Outcome::NoSuchOrder)) => self.settled += 1,
+            Ok(Ok(Outcome::Waiting | Outcome::ReadyToCancel | Outcome::Unknown)) => {
                 self.still_pending += 1;
             }
-            Err(_) => self.failed += 1,
+            Ok(Err(_)) => self.failed += 1,
+            // Its order is under a lease, which ends.
+            Err(error) => {
+                self.failed += 1;
+                tracing::error!(%error, "a worker that settled an order died");
+            }
         }
     }
 }
 
-/// Settles one batch of due orders; nothing while this machine's clock can't be trusted.
-///
-/// # Errors
-/// If no batch can be claimed; a failure of a single order is counted in the report.
-pub async fn settle_due_batch(app: &App, trigger: Trigger) -> Result<Report, StoreError> {
-    if !app.may_cancel() {
-        return Ok(Report::default());
-    }
-    let now = app.now();
-    let lease = Lease { token: app.fresh_id(), until: now + LEASE, rows_max: BATCH_ROWS };
-    let claiming = pending::claim_due(&app.store, &lease, now);
-    let claimed = tokio::time::timeout(CLAIM_BUDGET, claiming)
-        .await
-        .map_err(|_| StoreError::Busy("no batch could be claimed in time".into()))??;
-    let results = stream::iter(claimed)
-        .map(|order_id| settle_one(app, trigger, order_id))
-        .buffer_unordered(CONCURRENT);
-    let report = results.fold(Report::default(), |mut report, result| async move {
-        report.add(&result);
-        report
-    });
-    Ok(report.await)
+type Settled = Result<Outcome, StoreError>;
+
+/// Workers that settle the due orders of one lane.
+pub struct Workers {
+    app: Arc<App>,
+    trigger: Trigger,
+    lane: Lane,
+    settling: JoinSet<Settled>,
+    report: Report,
 }
 
-async fn settle_one(app: &App, trigger: Trigger, order_id: OrderId) -> Result<Outcome, StoreError> {
+impl Workers {
+    /// Nobody works yet.
+    #[must_use]
+    pub fn new(app: &Arc<App>, trigger: Trigger, lane: Lane) -> Self {
+        let (settling, report) = (JoinSet::new(), Report::default());
+        Self { app: Arc::clone(app), trigger, lane, settling, report }
+    }
+
+    /// Claims due orders for the workers that are free, and returns how many there were; none while
+    /// this machine's clock can't be trusted, or as long as only a few workers are free: small
+    /// batches cost as much as large ones.
+    ///
+    /// # Errors
+    /// If no batch can be claimed; a failure of a single order is counted in the report.
+    pub async fn take_due(&mut self) -> Result<usize, StoreError> {
+        let size = self.app.config.poll.workers;
+        let room = size.saturating_sub(self.settling.len());
+        if room < size.div_ceil(4).min(CLAIM_MAX) || !self.app.may_cancel() {
+            return Ok(0);
+        }
+        let claimed = claim(&self.app, self.lane, room).await?;
+        let count = claimed.len();
+        for order_id in claimed {
+            let (app, trigger) = (Arc::clone(&self.app), self.trigger);
+            self.settling.spawn(async move { settle_one(&app, trigger, order_id).await });
+        }
+        Ok(count)
+    }
+
+    /// Waits until a worker is done; at once if nobody works. `false`: nobody did.
+    pub async fn wait_for_one(&mut self) -> bool {
+        let Some(result) = self.settling.join_next().await else { return false };
+        self.report.add(result);
+        while let Some(result) = self.settling.try_join_next() {
+            self.report.add(result);
+        }
+        true
+    }
+
+    /// Whether nobody works.
+    #[must_use]
+    pub fn are_idle(&self) -> bool {
+        self.settling.is_empty()
+    }
+
+    /// Waits for those who work, and tells what was done.
+    pub async fn finish(mut self) -> Report {
+        while self.wait_for_one().await {}
+        self.report
+    }
+}
+
+async fn claim(app: &App, lane: Lane, room: usize) -> Result<Vec<OrderId>, StoreError> {
+    let now = app.now();
+    let rows_max = i64::try_from(room).unwrap_or(i64::MAX);
+    let lease = Lease { token: app.fresh_id(), until: now + LEASE, rows_max };
+    let claiming = pending::claim_due(&app.store, lane, &lease, now);
+    tokio::time::timeout(CLAIM_BUDGET, claiming)
+        .await
+        .map_err(|_| StoreError::Busy("no batch could be claimed in time".into()))?
+}
+
+async fn settle_one(app: &App, trigger: Trigger, order_id: OrderId) -> Settled {
     let request = Request::by(trigger, &order_id);
     let result = tokio::time::timeout(SETTLE_BUDGET, settle(app, &request))
         .await

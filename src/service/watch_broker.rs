@@ -57,7 +57,8 @@ impl BrokerWatch {
         let mut memory = self.memory();
         let anybody = match readings {
             Ok(readings) => {
-                memory.known.note(&readings, &self.app.config.timeout.needed_of_brokers());
+                let needed = self.app.config.timeout.needed_of_brokers();
+                memory.known.note(&readings, needed.as_ref());
                 !readings.is_empty()
             }
             Err(error) => {

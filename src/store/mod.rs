@@ -33,6 +33,7 @@ pub mod orders;
 pub mod outbox;
 pub mod payments;
 pub mod pending;
+mod pending_claims;
 pub mod pending_list;
 pub mod quarantine;
 pub mod refund_steps;

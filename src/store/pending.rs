@@ -2,11 +2,10 @@
 //! attempt that money can still come for. A row goes when its subject is settled; an empty table
 //! means that nothing is left that would ever have to wake us.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
 
 pub use super::backlog::{Backlog, backlog};
+pub use super::pending_claims::{CLAIM_MAX, Lease, claim_due, due, release_leases};
 use super::{Store, StoreError, WriteTx, time, time_opt};
 use crate::domain::ids::{OrderId, OutTradeNo};
 
@@ -32,6 +31,38 @@ impl Kind {
     }
 }
 
+/// Who looks at a row that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Nobody can pay its order: the gateway need not be asked.
+    NoAttempt,
+    /// The poll and the sweep.
+    Fast,
+    /// Only the sweep: the poll's queries are used up.
+    Slow,
+}
+
+impl Lane {
+    /// Every lane, in the order in which a sweep takes them.
+    pub const ALL: [Self; 3] = [Self::NoAttempt, Self::Fast, Self::Slow];
+
+    pub(super) fn number(self) -> i64 {
+        match self {
+            Self::NoAttempt => 0,
+            Self::Fast => 1,
+            Self::Slow => 2,
+        }
+    }
+
+    fn of_number(number: i64) -> Self {
+        match number {
+            0 => Self::NoAttempt,
+            2 => Self::Slow,
+            _ => Self::Fast,
+        }
+    }
+}
+
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
@@ -41,6 +72,8 @@ pub struct Pending {
     pub order_id: OrderId,
     /// Why it is here.
     pub kind: Kind,
+    /// Who looks at it.
+    pub lane: Lane,
     /// When poll and sweep ask, if nothing else did before.
     pub next_query_at: DateTime<Utc>,
     /// How many check-backs there were.
@@ -51,18 +84,22 @@ pub struct Pending {
     pub last_answer: Option<String>,
     /// When it came.
     pub last_answer_at: Option<DateTime<Utc>>,
+    /// When the row was written: an attempt's, when it was made.
+    pub created_at: DateTime<Utc>,
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(super) struct Row {
     subject: String,
     order_id: String,
     kind: String,
+    lane: i64,
     next_query_at_ms: i64,
     check_count: i64,
     query_count: i64,
     last_answer: Option<String>,
     last_answer_at_ms: Option<i64>,
+    created_at_ms: i64,
 }
 
 impl From<Row> for Pending {
@@ -71,11 +108,13 @@ impl From<Row> for Pending {
             subject: row.subject,
             order_id: OrderId::from_trusted(row.order_id),
             kind: Kind::parse(&row.kind),
+            lane: Lane::of_number(row.lane),
             next_query_at: time(row.next_query_at_ms),
             check_count: row.check_count,
             query_count: row.query_count,
             last_answer: row.last_answer,
             last_answer_at: time_opt(row.last_answer_at_ms),
+            created_at: time(row.created_at_ms),
         }
     }
 }
@@ -90,7 +129,8 @@ pub async fn insert_order(
     next_query_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    insert(tx, order_id.as_str(), "order", order_id, next_query_at, now).await
+    let subject = (order_id.as_str(), "order", Lane::NoAttempt);
+    insert(tx, subject, order_id, next_query_at, now).await
 }
 
 /// Adds the row of an attempt.
@@ -104,7 +144,13 @@ pub async fn insert_attempt(
     next_query_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    insert(tx, out_trade_no.as_str(), "attempt", order_id, next_query_at, now).await
+    // Whoever settles its order has to ask from now on.
+    sqlx::query("update pending_payments set lane = 1 where subject = ? and lane = 0")
+        .bind(order_id.as_str())
+        .execute(tx.connection())
+        .await?;
+    let subject = (out_trade_no.as_str(), "attempt", Lane::Fast);
+    insert(tx, subject, order_id, next_query_at, now).await
 }
 
 /// Has an attempt that brings no more money looked at once more, at once.
@@ -118,23 +164,24 @@ pub async fn look_again(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     remove(tx, out_trade_no.as_str()).await?;
-    insert(tx, out_trade_no.as_str(), "closed", order_id, now, now).await
+    insert(tx, (out_trade_no.as_str(), "closed", Lane::Fast), order_id, now, now).await
 }
 
 async fn insert(
     tx: &mut WriteTx<'_>,
-    subject: &str,
-    kind: &str,
+    (subject, kind, lane): (&str, &str, Lane),
     order_id: &OrderId,
     next_query_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into pending_payments (subject, kind, order_id, next_query_at_ms, check_count, \
-         query_count, leased_until_ms, created_at_ms) values (?, ?, ?, ?, 0, 0, 0, ?)",
+        "insert into pending_payments (subject, kind, lane, order_id, next_query_at_ms, \
+         check_count, query_count, leased_until_ms, created_at_ms) \
+         values (?, ?, ?, ?, ?, 0, 0, 0, ?)",
     )
     .bind(subject)
     .bind(kind)
+    .bind(lane.number())
     .bind(order_id.as_str())
     .bind(next_query_at.timestamp_millis())
     .bind(now.timestamp_millis())
@@ -161,8 +208,8 @@ pub async fn remove(tx: &mut WriteTx<'_>, subject: &str) -> Result<(), StoreErro
 /// If the database fails.
 pub async fn of_order(store: &Store, order_id: &OrderId) -> Result<Vec<Pending>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
-        "select subject, order_id, kind, next_query_at_ms, check_count, query_count, last_answer, \
-         last_answer_at_ms from pending_payments where order_id = ?",
+        "select subject, order_id, kind, lane, next_query_at_ms, check_count, query_count, last_answer, \
+         last_answer_at_ms, created_at_ms from pending_payments where order_id = ?",
     )
     .bind(order_id.as_str())
     .fetch_all(store.pool())
@@ -179,6 +226,8 @@ pub struct Round {
     pub answer: &'static str,
     /// Whether the rounds are counted from the start again.
     pub starts_over: bool,
+    /// Who looks at them then.
+    pub lane: Lane,
     /// When poll and sweep ask, if nothing else does before.
     pub next_query_at: DateTime<Utc>,
 }
@@ -196,7 +245,7 @@ pub async fn record_round(
     sqlx::query(
         "update pending_payments set check_count = check_count + ?, \
          query_count = query_count * ? + 1, last_answer = ?, last_answer_at_ms = ?, \
-         next_query_at_ms = ?, leased_by = null, leased_until_ms = 0 \
+         next_query_at_ms = ?, lane = ?, leased_by = null, leased_until_ms = 0 \
          where order_id = ? and kind <> 'closed'",
     )
     .bind(i64::from(round.is_check))
@@ -204,6 +253,7 @@ pub async fn record_round(
     .bind(round.answer)
     .bind(now.timestamp_millis())
     .bind(round.next_query_at.timestamp_millis())
+    .bind(round.lane.number())
     .bind(order_id.as_str())
     .execute(tx.connection())
     .await?;
@@ -237,7 +287,7 @@ pub async fn start_over(
     next_query_at: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "update pending_payments set query_count = 0, next_query_at_ms = ? \
+        "update pending_payments set query_count = 0, lane = 1, next_query_at_ms = ? \
          where order_id = ? and kind <> 'closed'",
     )
     .bind(next_query_at.timestamp_millis())
@@ -286,109 +336,4 @@ pub async fn hasten(
     .execute(tx.connection())
     .await?;
     Ok(())
-}
-
-/// A lease on due rows: nobody else takes them until it ends.
-#[derive(Clone, Debug)]
-pub struct Lease {
-    /// Names this one claim; never used twice.
-    pub token: String,
-    /// When it ends by itself, should its holder die.
-    pub until: DateTime<Utc>,
-    /// About how many rows it takes.
-    pub rows_max: i64,
-}
-
-/// Leases a batch of the rows that are due longest, and returns their orders, each once. Any number
-/// of instances may call it at the same time: each row goes to one of them.
-///
-/// # Errors
-/// If the database fails.
-pub async fn claim_due(
-    store: &Store,
-    lease: &Lease,
-    now: DateTime<Utc>,
-) -> Result<Vec<OrderId>, StoreError> {
-    let now_ms = now.timestamp_millis();
-    let Some(last_due_ms) = due_boundary(store, lease.rows_max, now_ms).await? else {
-        return Ok(Vec::new());
-    };
-    let mut tx = store.begin().await?;
-    sqlx::query(
-        "update pending_payments set leased_by = ?, leased_until_ms = ? \
-         where next_query_at_ms <= ? and leased_until_ms <= ?",
-    )
-    .bind(&lease.token)
-    .bind(lease.until.timestamp_millis())
-    .bind(last_due_ms)
-    .bind(now_ms)
-    .execute(tx.connection())
-    .await?;
-    tx.commit().await?;
-    let orders: Vec<String> = sqlx::query_scalar(
-        "select order_id from pending_payments where next_query_at_ms <= ? and leased_by = ?",
-    )
-    .bind(last_due_ms)
-    .bind(&lease.token)
-    .fetch_all(store.pool())
-    .await?;
-    let orders: BTreeSet<String> = orders.into_iter().collect();
-    Ok(orders.into_iter().map(OrderId::from_trusted).collect())
-}
-
-/// Frees what a worker of an earlier process held. Only for a database that a single instance uses.
-///
-/// # Errors
-/// If the database fails.
-pub async fn release_leases(store: &Store) -> Result<(), StoreError> {
-    let mut tx = store.begin().await?;
-    sqlx::query(
-        "update pending_payments set leased_by = null, leased_until_ms = 0 \
-         where leased_until_ms > 0",
-    )
-    .execute(tx.connection())
-    .await?;
-    tx.commit().await
-}
-
-/// The due time of the last row of the batch, so that a batch stays bounded without `limit` in an
-/// update, which SQLite lacks.
-async fn due_boundary(
-    store: &Store,
-    rows_max: i64,
-    now_ms: i64,
-) -> Result<Option<i64>, StoreError> {
-    let due: Vec<i64> = sqlx::query_scalar(
-        "select next_query_at_ms from pending_payments \
-         where next_query_at_ms <= ? and leased_until_ms <= ? \
-         order by next_query_at_ms limit ?",
-    )
-    .bind(now_ms)
-    .bind(now_ms)
-    .bind(rows_max)
-    .fetch_all(store.pool())
-    .await?;
-    Ok(due.last().copied())
-}
-
-/// The due rows without a lease, oldest first, for a dry run.
-///
-/// # Errors
-/// If the database fails.
-pub async fn due(
-    store: &Store,
-    rows_max: i64,
-    now: DateTime<Utc>,
-) -> Result<Vec<Pending>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "select subject, order_id, kind, next_query_at_ms, check_count, query_count, last_answer, \
-         last_answer_at_ms from pending_payments \
-         where next_query_at_ms <= ? and leased_until_ms <= ? order by next_query_at_ms limit ?",
-    )
-    .bind(now.timestamp_millis())
-    .bind(now.timestamp_millis())
-    .bind(rows_max)
-    .fetch_all(store.pool())
-    .await?;
-    Ok(rows.into_iter().map(Pending::from).collect())
 }

@@ -112,7 +112,7 @@ fn a_finding_is_a_sentence_with_both_values_and_the_remedy() {
     let reported = Reported { check_max: Some(3), check_interval: Some(s(60)), ..apache() };
     let known = {
         let mut known = Known::default();
-        known.note(&[Reading { broker: "b".into(), reported: Some(reported) }], &needed());
+        known.note(&[Reading { broker: "b".into(), reported: Some(reported) }], Some(&needed()));
         known.sentences(Weight::Mismatch).join("\n")
     };
     for word in [
@@ -152,7 +152,7 @@ fn what_cannot_be_read_counts_as_it_was_read_last() {
     let mut known = Known::default();
     assert!(!known.is_verified());
     let mut look = |readings: &[Reading]| {
-        known.note(readings, &needed());
+        known.note(readings, Some(&needed()));
         (known.is_verified(), known.sentences(Weight::Mismatch).len())
     };
     assert_eq!(look(&[reading("a", None)]), (false, 0));

@@ -4,9 +4,10 @@ use chrono::{DateTime, Duration, DurationRound, Utc};
 
 use super::{PlaceError, PlaceOrder};
 use crate::app::{App, to_chrono};
+use crate::config::Terms;
 use crate::domain::ids::OrderId;
 use crate::domain::money::Fen;
-use crate::domain::order::{Order, OrderStatus};
+use crate::domain::order::{Engine, Order, OrderStatus};
 use crate::domain::stock::Sku;
 use crate::store::orders::{Item, OrderRecord};
 use crate::store::skus::{self, Quantity};
@@ -20,7 +21,7 @@ pub(super) struct Priced<'a> {
     request: &'a PlaceOrder,
     items: Vec<Item>,
     amount: Fen,
-    window: Duration,
+    terms: Terms,
 }
 
 /// An order that is ready to be written.
@@ -47,8 +48,8 @@ pub(super) async fn price<'a>(
     request: &'a PlaceOrder,
 ) -> Result<Priced<'a>, PlaceError> {
     let class = request.class.as_deref();
-    let window = app.config.timeout.window_of(class);
-    let window = window.ok_or_else(|| PlaceError::UnknownClass(class.unwrap_or("").into()))?;
+    let terms = app.config.timeout.terms_of(class);
+    let terms = terms.ok_or_else(|| PlaceError::UnknownClass(class.unwrap_or("").into()))?;
     let known = skus::find_many(&app.store, &request.quantities).await?;
     let mut items = Vec::with_capacity(request.quantities.len());
     let mut amount = Fen::ZERO;
@@ -62,7 +63,7 @@ pub(super) async fn price<'a>(
         amount = add_line(amount, sku, *pieces).ok_or(PlaceError::AmountTooLarge)?;
         items.push(item(sku, *pieces));
     }
-    Ok(Priced { request, items, amount, window: to_chrono(window) })
+    Ok(Priced { request, items, amount, terms })
 }
 
 fn add_line(amount: Fen, sku: &Sku, pieces: i64) -> Option<Fen> {
@@ -74,6 +75,11 @@ fn item(sku: &Sku, quantity: i64) -> Item {
 }
 
 impl Priced<'_> {
+    /// How the order's timeout is going to be driven.
+    pub(super) fn engine(&self) -> Engine {
+        self.terms.engine
+    }
+
     /// A draft under a fresh id: every try has its own.
     pub(super) fn draft(
         &self,
@@ -83,8 +89,8 @@ impl Priced<'_> {
     ) -> Result<Draft, PlaceError> {
         let now = app.now();
         let id = OrderId::from_trusted(app.fresh_id());
-        let expires_at = deadline(now, self.window).ok_or(PlaceError::AmountTooLarge)?;
-        let timeout = &app.config.timeout;
+        let expires_at =
+            deadline(now, to_chrono(self.terms.pay_window)).ok_or(PlaceError::AmountTooLarge)?;
         let record = OrderRecord {
             order: Order {
                 id: id.clone(),
@@ -102,8 +108,8 @@ impl Priced<'_> {
             class: self.request.class.clone().unwrap_or_else(|| DEFAULT_CLASS.to_owned()),
             subject: format!("Order {id}"),
             metadata: self.request.metadata.clone(),
-            engine: timeout.engine,
-            half_message: timeout.half_message,
+            engine: self.terms.engine,
+            half_message: app.config.timeout.half_message,
             refunded: Fen::ZERO,
             paid_at: None,
             cancelled_at: None,

@@ -10,11 +10,13 @@ use tracing::{Instrument as _, Span};
 
 use crate::app::App;
 use crate::domain::ids::SkuId;
+use crate::domain::order::Engine;
 use crate::hash::sha256_hex;
-use crate::producer::rocketmq::TransactionProducer;
+use crate::producer::rocketmq::{EventProducer, TransactionProducer};
 use crate::store::skus::Quantity;
 use crate::store::{StoreError, barriers, idempotency, skus};
 
+use super::arm_timer::arm_deadline;
 use super::forward::half_message;
 
 mod draft;
@@ -109,6 +111,7 @@ impl CreationJob {
 pub async fn place_order(
     app: &Arc<App>,
     half_messages: &TransactionProducer,
+    events: &EventProducer,
     request: &PlaceOrder,
 ) -> Result<Placed, PlaceError> {
     let key_hash = sha256_hex(&[&request.storefront, &request.idempotency_key]);
@@ -117,17 +120,20 @@ pub async fn place_order(
     }
     let priced = draft::price(app, request).await?;
     let draft = priced.draft(app, &key_hash, false)?;
-    let behind = if app.half_messages_fit() {
-        create_behind_half_message(app, half_messages, draft).await?
-    } else {
-        None
+    let created = match priced.engine() {
+        Engine::Transaction if app.half_messages_fit() => {
+            create_behind_half_message(app, half_messages, draft).await?
+        }
+        Engine::Transaction => None,
+        Engine::Delay => create_behind_timer(app, events, &draft).await?,
+        Engine::Poll => Some(create_alone(app, &draft).await?),
     };
-    let creation = if let Some(creation) = behind {
+    let creation = if let Some(creation) = created {
         creation
     } else {
         let draft = priced.draft(app, &key_hash, true)?;
-        tracing::warn!(order.id = %draft.id(), "no half message, the order is degraded");
-        create_degraded(app, &draft).await?
+        tracing::warn!(order.id = %draft.id(), "no timer message, the order is degraded");
+        create_alone(app, &draft).await?
     };
     conclude(app, creation, &key_hash, &request.request_hash).await
 }
@@ -175,9 +181,25 @@ async fn create_behind_half_message(
     }
 }
 
+/// The timer goes out first, so that an order doesn't exist without it; that of an order that comes
+/// to nothing does no harm. `None`: the broker didn't take it.
+async fn create_behind_timer(
+    app: &App,
+    events: &EventProducer,
+    draft: &Draft,
+) -> Result<Option<Creation>, PlaceError> {
+    match arm_deadline(app, events, &draft.record.order).await {
+        Ok(()) => Ok(Some(create_alone(app, draft).await?)),
+        Err(error) => {
+            tracing::warn!(order.id = %draft.id(), %error, "its timer was not accepted");
+            Ok(None)
+        }
+    }
+}
+
 /// An order without a half message. Where the answer to its commit got lost, the barrier tells, and
 /// keeps a commit that is still under way from counting later.
-async fn create_degraded(app: &App, draft: &Draft) -> Result<Creation, PlaceError> {
+async fn create_alone(app: &App, draft: &Draft) -> Result<Creation, PlaceError> {
     match create(app, draft).await {
         Err(error @ StoreError::CommitUnknown(_)) => {
             match barriers::settle(&app.store, draft.id(), app.now()).await? {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::draft::Draft;
 use crate::app::App;
 use crate::domain::ids::SkuId;
-use crate::domain::order::OrderStatus;
+use crate::domain::order::{Engine, OrderStatus};
 use crate::service::order_view::OrderView;
 use crate::store::history::Entry;
 use crate::store::idempotency::UsedKey;
@@ -80,14 +80,17 @@ async fn give_up(tx: WriteTx<'_>, creation: Creation) -> Result<Creation, StoreE
     Ok(creation)
 }
 
-/// A half message is first checked after an interval; two further ones may be missed. A degraded
-/// order is polled from the start.
+/// A half message is first checked after an interval; two further ones may be missed. An order
+/// without one has no attempt to ask about yet: it waits for its deadline, and for the message that
+/// comes then, if there is one.
 fn first_look(app: &App, draft: &Draft, now: DateTime<Utc>) -> DateTime<Utc> {
-    let interval = app.check_interval();
-    if draft.record.degraded {
-        (now + interval).min(draft.record.order.due_at(app.policy().grace))
-    } else {
-        now + interval * 4
+    let (record, interval) = (&draft.record, app.check_interval());
+    let due_at = record.order.due_at(app.policy().grace);
+    match record.engine {
+        Engine::Transaction if record.degraded => (now + interval).min(due_at),
+        Engine::Transaction => now + interval * 4,
+        Engine::Delay if !record.degraded => due_at + interval * 2,
+        Engine::Delay | Engine::Poll => due_at,
     }
 }
 

@@ -20,6 +20,7 @@ use crate::store::orders::OrderRecord;
 use crate::store::pending::{Kind, Pending};
 use crate::store::{StoreError, orders, payments, pending};
 
+mod alarms;
 mod lines;
 mod plan;
 mod schedule;

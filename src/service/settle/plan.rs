@@ -12,8 +12,9 @@ use crate::domain::ids::OutTradeNo;
 use crate::domain::money::Fen;
 use crate::domain::order::{Order, OrderStatus};
 use crate::domain::payment::{Attempt, PaymentStatus};
+use crate::domain::payment_check::next_query;
 use crate::domain::trigger::Trigger;
-use crate::store::pending::Kind;
+use crate::store::pending::{Kind, Lane};
 
 /// A decision with everything that it rests on.
 pub(super) struct Plan<'a> {
@@ -157,6 +158,48 @@ impl Plan<'_> {
     pub(super) fn looks(&self) -> i64 {
         let open = self.snapshot.pending.iter().filter(|row| row.kind != Kind::Closed);
         open.map(|row| row.query_count).max().unwrap_or(0)
+    }
+
+    /// Who looks at the order's rows from now on. The poll gives an order up that it has asked about
+    /// as often as it may, and takes it back once there is an answer.
+    pub(super) fn lane(&self, app: &App, turn: Turn) -> Lane {
+        let open = self.snapshot.pending.iter().filter(|row| row.kind == Kind::Attempt).count();
+        let no_answer = match self.request.trigger {
+            Trigger::Notify => self.was_slow(),
+            _ => self.answers.as_slice().iter().any(|asked| !asked.answer.is_definite()),
+        };
+        let used_up = self.request.trigger == Trigger::Poll
+            && !self.is_first_look_past_due(app)
+            && self.looks() + 1 >= i64::from(app.config.poll.max_queries)
+            && (self.order().status != OrderStatus::AwaitingPayment || self.is_past_due(app));
+        match turn {
+            Turn::Unchanged if no_answer && (used_up || self.was_slow()) => Lane::Slow,
+            _ if open == 0 => Lane::NoAttempt,
+            _ => Lane::Fast,
+        }
+    }
+
+    pub(super) fn was_slow(&self) -> bool {
+        self.snapshot.pending.iter().any(|row| row.lane == Lane::Slow)
+    }
+
+    fn is_past_due(&self, app: &App) -> bool {
+        self.asked_at >= self.order().due_at(app.policy().grace)
+    }
+
+    /// From here on the queries of an order that awaits its payment are counted.
+    pub(super) fn is_first_look_past_due(&self, app: &App) -> bool {
+        let due_at = self.order().due_at(app.policy().grace);
+        let order_row = self.snapshot.pending.iter().find(|row| row.kind == Kind::Order);
+        self.is_past_due(app)
+            && order_row.is_some_and(|row| row.last_answer_at.is_none_or(|at| at < due_at))
+    }
+
+    /// The next time of the query schedule, counted from the making of the youngest open attempt.
+    pub(super) fn next_scheduled(&self, app: &App, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let open = self.snapshot.pending.iter().filter(|row| row.kind == Kind::Attempt);
+        let since = open.map(|row| row.created_at).max()?;
+        Some(next_query(&app.config.timeout.query_schedule, since, now))
     }
 
     /// The next instant at which an unscanned code can't be scanned any more.

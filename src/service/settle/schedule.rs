@@ -4,6 +4,7 @@
 use chrono::{DateTime, Duration, Utc};
 
 use crate::domain::gateway::{Answer, NotPaid};
+use crate::domain::order::Engine;
 use crate::domain::trigger::Trigger;
 
 /// Doublings of the back-off of an ended order's attempts.
@@ -20,7 +21,11 @@ const LAST_LOOK_AFTER: Duration = Duration::seconds(30);
 pub(super) struct Situation {
     /// What caused this look.
     pub trigger: Trigger,
-    /// The order has no half message, so that no check-back will come.
+    /// How the order's timeout is driven.
+    pub engine: Engine,
+    /// The next time of the query schedule; none without an attempt that can be asked about.
+    pub scheduled_at: Option<DateTime<Utc>>,
+    /// The order has no half message and no timer, so that nothing will come by itself.
     pub degraded: bool,
     /// The order still awaits its payment.
     pub awaiting: bool,
@@ -39,14 +44,35 @@ pub(super) struct Situation {
 /// The time of the next look.
 ///
 /// An order that the broker looks after is overdue when two check intervals have passed since the
-/// check-back that should have come; one that it doesn't look after is polled at the check
-/// interval, and at the instant it becomes due.
+/// check-back or the message that should have come; one that it doesn't look after is polled, and
+/// exactly at the instant it becomes due.
 pub(super) fn next_look(situation: &Situation, now: DateTime<Utc>) -> DateTime<Utc> {
-    let interval = situation.check_interval;
     if !situation.awaiting {
-        let next = now + backoff(interval, situation.looks);
+        let next = now + backoff(situation.check_interval, situation.looks);
         return situation.code_dies_at.map_or(next, |dies_at| next.min(dies_at));
     }
+    match situation.engine {
+        Engine::Transaction => next_check_back(situation, now),
+        Engine::Delay | Engine::Poll => next_query(situation, now),
+    }
+}
+
+/// On the query schedule, then at the deadline. Past it the pauses grow, for an answer is missing:
+/// each is half of the time that was waited for.
+fn next_query(situation: &Situation, now: DateTime<Utc>) -> DateTime<Utc> {
+    let Situation { due_at, check_interval: interval, .. } = *situation;
+    let message_comes = situation.engine == Engine::Delay
+        && !situation.degraded
+        && matches!(situation.trigger, Trigger::PaymentCheck | Trigger::Http);
+    let slack = if message_comes { interval * 2 } else { Duration::zero() };
+    if now < due_at {
+        return situation.scheduled_at.map_or(due_at, |at| at.min(due_at)) + slack;
+    }
+    now + ((now - due_at) / 2).clamp(interval, BACKOFF_MAX.max(interval)) + slack
+}
+
+fn next_check_back(situation: &Situation, now: DateTime<Utc>) -> DateTime<Utc> {
+    let interval = situation.check_interval;
     // After a commit no check-back comes any more; and where a poll came first, none may come.
     let broker_looks_after_it =
         !situation.degraded && matches!(situation.trigger, Trigger::CheckBack | Trigger::Http);
@@ -98,6 +124,8 @@ mod tests {
     fn situation() -> Situation {
         Situation {
             trigger: Trigger::CheckBack,
+            engine: Engine::Transaction,
+            scheduled_at: None,
             degraded: false,
             awaiting: true,
             handed_over: false,
@@ -127,6 +155,29 @@ mod tests {
         assert_eq!(next_look(&degraded, at(0)), at(5));
         assert_eq!(next_look(&degraded, at(58)), at(60));
         assert_eq!(next_look(&degraded, at(60)), at(65));
+    }
+
+    #[test]
+    fn a_polled_order_is_asked_about_on_schedule_and_at_its_deadline() {
+        let (trigger, engine) = (Trigger::Poll, Engine::Poll);
+        let polled = Situation { trigger, engine, ..situation() };
+        assert_eq!(next_look(&polled, at(0)), at(60), "nobody can pay without an attempt");
+        let scanned = |second| Situation { scheduled_at: Some(at(second)), ..polled };
+        assert_eq!(next_look(&scanned(15), at(0)), at(15));
+        assert_eq!(next_look(&scanned(90), at(50)), at(60));
+        // Past its deadline the pauses grow to ten minutes.
+        let pauses = [60, 70, 100, 10_000].map(|now| next_look(&polled, at(now)) - at(now));
+        assert_eq!(pauses.map(|pause| pause.num_seconds()), [5, 5, 20, 600]);
+    }
+
+    #[test]
+    fn an_order_with_timers_is_polled_when_a_message_is_overdue() {
+        let (trigger, engine) = (Trigger::PaymentCheck, Engine::Delay);
+        let timed = Situation { trigger, engine, scheduled_at: Some(at(15)), ..situation() };
+        assert_eq!(next_look(&timed, at(0)), at(25));
+        assert_eq!(next_look(&Situation { scheduled_at: None, ..timed }, at(0)), at(70));
+        let by_poll = Situation { trigger: Trigger::Poll, ..timed };
+        assert_eq!(next_look(&by_poll, at(0)), at(15), "messages don't come: it is polled");
     }
 
     #[test]

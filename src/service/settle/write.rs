@@ -6,11 +6,12 @@ use chrono::{DateTime, Duration, Utc};
 use super::super::forward::{riding_event, write_riding_event};
 use super::super::open_refund::{Opened, automatic, elsewhere, open_refund, record_elsewhere};
 use super::Outcome;
+use super::alarms::write_alarms;
 use super::lines::entries;
 use super::plan::{Plan, Turn};
 use super::schedule::{Situation, last_look_at, next_look};
 use crate::app::App;
-use crate::domain::alarm::{Alarm, AlarmKind};
+use crate::domain::alarm::AlarmKind;
 use crate::domain::decision::{AttemptStep, OrderStep};
 use crate::domain::event::{OrderEvent, OrderEventKind};
 use crate::domain::ids::{OrderId, OutTradeNo};
@@ -20,15 +21,22 @@ use crate::domain::payment::PaymentStatus;
 use crate::domain::refund::elsewhere_no;
 use crate::domain::trigger::Trigger;
 use crate::store::history::Entry;
-use crate::store::pending::{Kind, Pending, Round};
+use crate::store::pending::{Kind, Lane, Pending, Round};
 use crate::store::{
     StoreError, WriteTx, alarms, held_order, history, notifications, orders, outbox, payments,
     pending, stock_locks,
 };
 
 /// Alarms about an order that its end resolves.
-pub(in crate::service) const ENDED_WITH_THE_ORDER: [AlarmKind; 3] =
-    [AlarmKind::OrderOverdue, AlarmKind::HalfMessageGivenUp, AlarmKind::CheckCountAtMaximum];
+pub(in crate::service) const ENDED_WITH_THE_ORDER: [AlarmKind; 4] = [
+    AlarmKind::OrderOverdue,
+    AlarmKind::HalfMessageGivenUp,
+    AlarmKind::CheckCountAtMaximum,
+    AlarmKind::PollExhausted,
+];
+
+/// The sweep takes a row of the slow lane no more often: less than its own interval.
+const SLOW_LANE_PAUSE: Duration = Duration::minutes(5);
 
 /// What became of a plan.
 pub(super) enum Written {
@@ -253,6 +261,8 @@ async fn write_pending(
     }
     let situation = Situation {
         trigger: plan.request.trigger,
+        engine: plan.snapshot.order.engine,
+        scheduled_at: plan.next_scheduled(app, now),
         degraded: plan.snapshot.order.degraded,
         awaiting: turn.status(order.status) == OrderStatus::AwaitingPayment,
         handed_over: plan.leaves_the_cancel_to_others(),
@@ -264,14 +274,17 @@ async fn write_pending(
         code_dies_at: plan.next_code_death(now),
         check_interval: app.check_interval(),
     };
+    let lane = plan.lane(app, turn);
     let next_query_at = match turn {
         // Whatever the winner left open is closed at once.
         Turn::Paid | Turn::Reopened => now,
+        Turn::Unchanged if lane == Lane::Slow => now + SLOW_LANE_PAUSE,
         Turn::Cancelled | Turn::Unchanged | Turn::WalkedBack(_) => next_look(&situation, now),
     };
     let is_check = plan.request.trigger == Trigger::CheckBack;
-    let starts_over = turn != Turn::Unchanged;
-    let round = Round { is_check, answer: plan.answers.summary(), starts_over, next_query_at };
+    let starts_over = turn != Turn::Unchanged || plan.is_first_look_past_due(app);
+    let answer = plan.answers.summary();
+    let round = Round { is_check, answer, starts_over, lane, next_query_at };
     pending::record_round(tx, &order.id, &round, now).await?;
     if let answers @ [_, _, ..] = plan.answers.as_slice() {
         for asked in answers {
@@ -279,31 +292,6 @@ async fn write_pending(
         }
     }
     write_last_looks(tx, plan, now).await
-}
-
-/// `false`: the order has changed since it was read, and who ended it looked for its alarms in
-/// vain.
-async fn write_alarms(
-    app: &App,
-    tx: &mut WriteTx<'_>,
-    plan: &Plan<'_>,
-    turn: Turn,
-    entries: &[Entry],
-    now: DateTime<Utc>,
-) -> Result<bool, StoreError> {
-    let check_count = check_count_alarm(app, plan, turn);
-    let opened: Vec<_> = plan.decision.alarms.iter().chain(&check_count).collect();
-    if opened.is_empty() {
-        return Ok(true);
-    }
-    // Whatever changes the order was guarded by its version.
-    if entries.is_empty() && !held_order::hold_unchanged(tx, plan.order()).await? {
-        return Ok(false);
-    }
-    for alarm in opened {
-        alarms::raise(tx, alarm, &app.fresh_id(), now).await?;
-    }
-    Ok(true)
 }
 
 /// `false`: another delivery of the same notification was first.
@@ -316,17 +304,6 @@ async fn write_notification(
     let Some(notified) = &plan.request.notified else { return Ok(true) };
     let effect = entries.last().map_or("none", |entry| entry.cause);
     notifications::insert(tx, notified.row, effect, now).await
-}
-
-fn check_count_alarm(app: &App, plan: &Plan<'_>, turn: Turn) -> Option<Alarm> {
-    let maximum = i64::from(app.config.timeout.broker_check_max);
-    let reached = plan.check_count() >= maximum
-        && plan.order().status == OrderStatus::AwaitingPayment
-        && turn == Turn::Unchanged;
-    reached.then(|| {
-        let detail = format!("{} check-backs, the broker gives up now", plan.check_count());
-        Alarm::new(AlarmKind::CheckCountAtMaximum, plan.order().id.as_str(), detail)
-    })
 }
 
 /// Tells the world, after the commit.

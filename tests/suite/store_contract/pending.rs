@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use checkback::domain::ids::OrderId;
-use checkback::store::pending::{self, Backlog, Kind, Lease, Pending, Round};
+use checkback::store::pending::{self, Backlog, CLAIM_MAX, Kind, Lane, Lease, Pending, Round};
 use checkback::store::{Store, StoreError, WriteTx};
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
@@ -17,6 +17,7 @@ on_each_database!(
     a_row_is_hastened_and_never_delayed,
     only_rows_whose_time_has_come_are_claimed,
     a_batch_takes_the_oldest_rows,
+    a_lane_is_claimed_by_itself_and_never_more_than_its_share,
     an_order_with_several_due_rows_is_claimed_once,
     a_lease_keeps_others_away_until_it_ends,
     a_round_gives_the_lease_up,
@@ -58,8 +59,14 @@ fn lease(token: &str, until: i64, rows_max: i64) -> Lease {
 }
 
 async fn claim(store: &Store, lease: &Lease, now: i64) -> Vec<String> {
+    let mut orders = claim_in(store, Lane::NoAttempt, lease, now).await;
+    orders.extend(claim_in(store, Lane::Fast, lease, now).await);
+    orders
+}
+
+async fn claim_in(store: &Store, lane: Lane, lease: &Lease, now: i64) -> Vec<String> {
     let claimed: Result<Vec<OrderId>, StoreError> =
-        until_not_busy(async || pending::claim_due(store, lease, at(now)).await).await;
+        until_not_busy(async || pending::claim_due(store, lane, lease, at(now)).await).await;
     claimed.expect("claimed").into_iter().map(|id| id.as_str().to_owned()).collect()
 }
 
@@ -67,21 +74,25 @@ async fn rows_of_an_order_and_its_attempts_read_back(db: &Database) {
     add(db, "ORDER", at(20)).await;
     add_attempt(db, "ORDER", "CB1", at(30)).await;
     add(db, "OTHER", at(40)).await;
-    let fresh = |subject: &str, kind, next_query_at| Pending {
+    let fresh = |subject: &str, kind, next_query_at, created_at| Pending {
         subject: subject.to_owned(),
         order_id: order_id("ORDER"),
         kind,
+        lane: Lane::Fast,
         next_query_at,
         check_count: 0,
         query_count: 0,
         last_answer: None,
         last_answer_at: None,
+        created_at,
     };
     let expected = [
-        fresh(order_id("ORDER").as_str(), Kind::Order, at(20)),
-        fresh("CB1", Kind::Attempt, at(30)),
+        fresh(order_id("ORDER").as_str(), Kind::Order, at(20), at(0)),
+        fresh("CB1", Kind::Attempt, at(30), at(1)),
     ];
     assert_eq!(rows(db, "ORDER").await, expected);
+    let [other] = &rows(db, "OTHER").await[..] else { panic!("not one row") };
+    assert_eq!(other.lane, Lane::NoAttempt);
 }
 
 async fn a_row_is_removed_by_its_subject(db: &Database) {
@@ -99,8 +110,12 @@ async fn a_row_is_removed_by_its_subject(db: &Database) {
 }
 
 async fn count_round(db: &Database, order: &str, is_check: bool, next: i64) {
+    count_round_in(db, Lane::Fast, order, (is_check, next)).await;
+}
+
+async fn count_round_in(db: &Database, lane: Lane, order: &str, (is_check, next): (bool, i64)) {
     let round =
-        Round { is_check, answer: "not_exist", starts_over: false, next_query_at: at(next) };
+        Round { is_check, answer: "not_exist", starts_over: false, lane, next_query_at: at(next) };
     in_transaction(db, async |tx| {
         pending::record_round(tx, &order_id(order), &round, at(25)).await.expect("counted");
     })
@@ -150,6 +165,20 @@ async fn a_batch_takes_the_oldest_rows(db: &Database) {
     assert_eq!(claim(&db.store, &lease("t2", 80, 2), 10).await, ["B", "D"]);
     assert_eq!(claim(&db.store, &lease("t3", 80, 2), 10).await, ["A"]);
     assert_eq!(claim(&db.store, &lease("t4", 80, 2), 10).await, Vec::<String>::new());
+}
+
+async fn a_lane_is_claimed_by_itself_and_never_more_than_its_share(db: &Database) {
+    for number in 0..CLAIM_MAX + 5 {
+        add(db, &format!("N{number:02}"), at(5)).await;
+    }
+    add(db, "ASKED", at(1)).await;
+    add_attempt(db, "ASKED", "CB1", at(2)).await;
+    count_round_in(db, Lane::Slow, "ASKED", (false, 3)).await;
+    let all = lease("t1", 80, 1_000);
+    assert_eq!(claim_in(&db.store, Lane::Fast, &all, 10).await, Vec::<String>::new());
+    assert_eq!(claim_in(&db.store, Lane::Slow, &all, 10).await, ["ASKED"]);
+    assert_eq!(claim_in(&db.store, Lane::NoAttempt, &all, 10).await.len(), CLAIM_MAX);
+    assert_eq!(claim_in(&db.store, Lane::NoAttempt, &lease("t2", 80, 1_000), 10).await.len(), 5);
 }
 
 async fn an_order_with_several_due_rows_is_claimed_once(db: &Database) {

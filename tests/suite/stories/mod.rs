@@ -13,6 +13,8 @@ mod closing;
 mod commits;
 mod console;
 mod deployments;
+mod engine_delay;
+mod engine_poll;
 mod engines;
 mod forgeries;
 mod forward;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use checkback::config::{
     Alarms, Alipay, ApiKey, Audit, Config, Database, Http, OnClockMismatch, OrderClass, Payment,
-    Reconcile, Refund, Rocketmq, RocketmqMode, Scope, Secret, Sweep, Timeout,
+    Poll, Reconcile, Refund, Rocketmq, RocketmqMode, Scope, Secret, Sweep, Timeout,
 };
 use tempfile::TempDir;
 
@@ -121,6 +121,7 @@ pub(super) fn config(
         },
         payment: Payment::default(),
         refund: Refund { spacing: Duration::ZERO, ..Refund::default() },
+        poll: Poll::default(),
         sweep: Sweep::default(),
         // Tests say themselves when bills are looked at.
         reconcile: Reconcile { enabled: false, ..Reconcile::default() },
