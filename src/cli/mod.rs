@@ -230,6 +230,11 @@ impl Cli {
     }
 }
 
+/// Logs to standard error as the service does, for whoever runs it in a process of its own.
+pub fn log_as_service() {
+    logging::init(true);
+}
+
 /// One clear sentence with its causes.
 #[expect(clippy::print_stderr, reason = "the command line's own voice")]
 fn complain(error: &anyhow::Error) {

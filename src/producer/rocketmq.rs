@@ -142,6 +142,8 @@ pub struct TransactionProducer {
     ender: EarlyEnder,
     /// The epoch in which the last half message was not accepted; 0 if it was.
     refused_in: AtomicU64,
+    /// Half messages so far, accepted or not.
+    sends: AtomicU64,
 }
 
 impl TransactionProducer {
@@ -175,8 +177,8 @@ impl TransactionProducer {
         let renewal = tokio::spawn(renew(runtime.recoveries(), Arc::clone(&producer), build));
         let ender = EarlyEnder::start(runtime, group, &topics, &copies).await?;
         let (runtime, renewal) = (Arc::clone(runtime), renewal.abort_handle());
-        let refused_in = AtomicU64::new(0);
-        Ok(Self { runtime, topics, producer, renewal, copies, ender, refused_in })
+        let (refused_in, sends) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self { runtime, topics, producer, renewal, copies, ender, refused_in, sends })
     }
 
     /// Takes half messages of this producer that are to be ended before their next check-back.
@@ -195,6 +197,7 @@ impl TransactionProducer {
         message: OutgoingMessage,
         job: Job,
     ) -> Result<HalfSend, SendError> {
+        self.sends.fetch_add(1, Ordering::Relaxed);
         let sent = self.try_send(message, job).await;
         let accepted = matches!(sent, Ok(HalfSend::Accepted { .. }));
         self.refused_in.store(if accepted { 0 } else { self.epoch() }, Ordering::Relaxed);
@@ -253,6 +256,12 @@ impl TransactionProducer {
     pub fn reachable(&self) -> bool {
         let refused = self.refused_in.load(Ordering::Relaxed) == self.epoch();
         self.ready() && !self.runtime.is_away() && !refused
+    }
+
+    /// How many half messages were sent since the start, accepted or not.
+    #[must_use]
+    pub fn sends(&self) -> u64 {
+        self.sends.load(Ordering::Relaxed)
     }
 
     /// Another one after every outage.

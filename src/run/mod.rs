@@ -137,6 +137,12 @@ impl Service {
         Arc::clone(&self.messaging.events)
     }
 
+    /// How many half messages were sent since the start, accepted or not.
+    #[must_use]
+    pub fn half_messages_sent(&self) -> u64 {
+        self.messaging.half_messages.sends()
+    }
+
     /// Waits until a task ends that should never end, and names it.
     pub async fn died(&mut self) -> String {
         match self.background.join_next().await {

@@ -15,10 +15,9 @@ use crate::store::skus::{self, Quantity};
 /// The order class of orders that name none.
 const DEFAULT_CLASS: &str = "default";
 
-/// A request with prices, from which drafts are made.
+/// What a request costs, from which drafts are made.
 #[derive(Debug)]
-pub(super) struct Priced<'a> {
-    request: &'a PlaceOrder,
+pub struct Priced {
     items: Vec<Item>,
     amount: Fen,
     terms: Terms,
@@ -43,10 +42,10 @@ impl Draft {
 }
 
 /// Prices a request. What is sold out is refused here, by a read, before any half message goes out.
-pub(super) async fn price<'a>(
-    app: &App,
-    request: &'a PlaceOrder,
-) -> Result<Priced<'a>, PlaceError> {
+///
+/// # Errors
+/// If the request can't be met, or the database fails.
+pub async fn price(app: &App, request: &PlaceOrder) -> Result<Priced, PlaceError> {
     let class = request.class.as_deref();
     let terms = app.config.timeout.terms_of(class);
     let terms = terms.ok_or_else(|| PlaceError::UnknownClass(class.unwrap_or("").into()))?;
@@ -63,7 +62,7 @@ pub(super) async fn price<'a>(
         amount = add_line(amount, sku, *pieces).ok_or(PlaceError::AmountTooLarge)?;
         items.push(item(sku, *pieces));
     }
-    Ok(Priced { request, items, amount, terms })
+    Ok(Priced { items, amount, terms })
 }
 
 fn add_line(amount: Fen, sku: &Sku, pieces: i64) -> Option<Fen> {
@@ -74,16 +73,20 @@ fn item(sku: &Sku, quantity: i64) -> Item {
     Item { sku_id: sku.sku_id.clone(), title: sku.title.clone(), price: sku.price_fen, quantity }
 }
 
-impl Priced<'_> {
+impl Priced {
     /// How the order's timeout is going to be driven.
     pub(super) fn engine(&self) -> Engine {
         self.terms.engine
     }
 
-    /// A draft under a fresh id: every try has its own.
-    pub(super) fn draft(
+    /// A draft of the request under a fresh id: every try has its own.
+    ///
+    /// # Errors
+    /// If its deadline can't be written down.
+    pub fn draft(
         &self,
         app: &App,
+        request: &PlaceOrder,
         key_hash: &str,
         degraded: bool,
     ) -> Result<Draft, PlaceError> {
@@ -102,12 +105,12 @@ impl Priced<'_> {
                 applied: None,
             },
             degraded,
-            storefront: self.request.storefront.clone(),
+            storefront: request.storefront.clone(),
             order_no: None,
-            member_id: self.request.member_id.clone(),
-            class: self.request.class.clone().unwrap_or_else(|| DEFAULT_CLASS.to_owned()),
+            member_id: request.member_id.clone(),
+            class: request.class.clone().unwrap_or_else(|| DEFAULT_CLASS.to_owned()),
             subject: format!("Order {id}"),
-            metadata: self.request.metadata.clone(),
+            metadata: request.metadata.clone(),
             engine: self.terms.engine,
             half_message: app.config.timeout.half_message,
             refunded: Fen::ZERO,
@@ -118,9 +121,9 @@ impl Priced<'_> {
         Ok(Draft {
             record,
             items: self.items.clone(),
-            quantities: self.request.quantities.clone(),
+            quantities: request.quantities.clone(),
             key_hash: key_hash.to_owned(),
-            request_hash: self.request.request_hash.clone(),
+            request_hash: request.request_hash.clone(),
         })
     }
 }

@@ -22,7 +22,7 @@ use super::forward::half_message;
 mod draft;
 mod write;
 
-pub use draft::Draft;
+pub use draft::{Draft, Priced, price};
 pub use write::{Creation, create};
 
 /// Most lines of one order.
@@ -118,8 +118,8 @@ pub async fn place_order(
     if let Some(placed) = repeated(app, &key_hash, &request.request_hash).await? {
         return Ok(placed);
     }
-    let priced = draft::price(app, request).await?;
-    let draft = priced.draft(app, &key_hash, false)?;
+    let priced = price(app, request).await?;
+    let draft = priced.draft(app, request, &key_hash, false)?;
     let created = match priced.engine() {
         Engine::Transaction if app.half_messages_fit() => {
             create_behind_half_message(app, half_messages, draft).await?
@@ -131,7 +131,7 @@ pub async fn place_order(
     let creation = if let Some(creation) = created {
         creation
     } else {
-        let draft = priced.draft(app, &key_hash, true)?;
+        let draft = priced.draft(app, request, &key_hash, true)?;
         tracing::warn!(order.id = %draft.id(), "no timer message, the order is degraded");
         create_alone(app, &draft).await?
     };

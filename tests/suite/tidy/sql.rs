@@ -40,6 +40,9 @@ const BANNED_TYPES: [&str; 13] = [
 /// The clock probe has one text per engine: it is where they must differ.
 const CLOCK_PROBE: &str = "src/store/clock_probe.rs";
 
+/// The benchmark's own databases: it makes them, and fills them faster than the service would.
+const BENCHMARK: &str = "bench/src/database/";
+
 /// Words that make a text a statement, if it begins with one.
 const STATEMENTS: [&str; 9] =
     ["select", "insert", "update", "delete", "create", "alter", "drop", "pragma", "begin"];
@@ -182,7 +185,8 @@ fn a_migration_is_one_statement_under_a_number_of_its_own() {
 fn sql_stands_in_the_store_only() {
     let mut broken = Vec::new();
     let sources = files(&["rs"]);
-    let outside = |path: &str| path.contains("src/") && !path.starts_with("src/store/");
+    let inside = |path: &str| path.starts_with("src/store/") || path.starts_with(BENCHMARK);
+    let outside = |path: &str| path.contains("src/") && !inside(path);
     for file in sources.iter().filter(|file| outside(&file.path)) {
         let parts = Parts::of(&file.text);
         let found = parts.strings.iter().filter(|(_, text)| is_statement(text));
