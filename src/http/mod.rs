@@ -19,7 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::App;
-use crate::config::Scope;
+use crate::config::{Rocketmq, Scope};
 use crate::metrics::RouteLabel;
 use crate::producer::rocketmq::{EventProducer, TransactionProducer};
 
@@ -45,8 +45,8 @@ use error::ApiError;
 
 /// Every answer is given within this time.
 const ANSWER_BUDGET: Duration = Duration::from_secs(10);
-/// Orders that are placed at the same time; more are told to come again.
-const PLACING_MAX: usize = 512;
+/// An order waits for its turn to be placed no longer than this.
+const PLACING_WAIT: Duration = Duration::from_secs(3);
 
 /// What handlers work with.
 #[derive(Clone)]
@@ -94,7 +94,7 @@ impl HttpState {
         stop: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
-        let placing = Arc::new(Semaphore::new(PLACING_MAX));
+        let placing = Arc::new(Semaphore::new(placing_max(&app.config.rocketmq)));
         let public_url = public_url.trim_end_matches('/').into();
         let (console, refused) = (Arc::default(), Arc::default());
         Self {
@@ -110,6 +110,13 @@ impl HttpState {
             refused,
         }
     }
+}
+
+/// Orders that are placed at the same time: as many as have a thread for their local transactions
+/// beside the check-backs. The others wait for their turn and read the stock then, so that a rush
+/// for a few pieces sends few half messages in vain.
+fn placing_max(config: &Rocketmq) -> usize {
+    (config.callback_threads / 2).max(1)
 }
 
 /// Everything on one listener.

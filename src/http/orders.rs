@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::HttpState;
+use super::{HttpState, PLACING_WAIT};
 use super::auth::Caller;
 use super::error::{ApiError, Problem};
 use super::input::{
@@ -139,7 +139,8 @@ async fn place(
     JsonBody(body): JsonBody<PlaceBody>,
 ) -> Result<Response, ApiError> {
     let request = body.into_request(caller.name, idempotency_key(&headers)?)?;
-    let Ok(_permit) = state.placing.try_acquire() else {
+    let turn = tokio::time::timeout(PLACING_WAIT, state.placing.acquire()).await;
+    let Ok(Ok(_turn)) = turn else {
         return Err(ApiError::unavailable("overloaded", "too many orders at once, try again"));
     };
     let placed = place_order(&state.app, &state.half_messages, &state.events, &request).await?;

@@ -58,9 +58,6 @@ async fn try_create(app: &App, draft: &Draft) -> Result<Creation, StoreError> {
         return give_up(tx, Creation::KeyTaken).await;
     }
     orders::insert(&mut tx, &draft.record, &draft.items).await?;
-    if let Err(sku_id) = stock_locks::lock(&mut tx, order_id, &draft.quantities, now).await? {
-        return give_up(tx, Creation::OutOfStock(sku_id)).await;
-    }
     let next_query_at = first_look(app, draft, now);
     pending::insert_order(&mut tx, order_id, next_query_at, now).await?;
     let placed = Entry {
@@ -70,6 +67,10 @@ async fn try_create(app: &App, draft: &Draft) -> Result<Creation, StoreError> {
         detail: json!({ "degraded": draft.record.degraded, "by": draft.record.storefront }),
     };
     history::append(&mut tx, order_id, 1, "http", &[placed], now).await?;
+    // Last: whoever wants pieces of the same SKU waits from here to the commit.
+    if let Err(sku_id) = stock_locks::lock(&mut tx, order_id, &draft.quantities, now).await? {
+        return give_up(tx, Creation::OutOfStock(sku_id)).await;
+    }
     tx.commit().await?;
     tell(app, draft);
     Ok(Creation::Created(body))

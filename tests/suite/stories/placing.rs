@@ -17,17 +17,34 @@ async fn without_stock_nothing_is_left_behind() {
     app.finish().await;
 }
 
+/// Comes again for as long as it is told to; the status in the end.
+async fn insist(app: &TestApp, key: &str) -> u16 {
+    loop {
+        let (status, _) = app.try_place(key, "hot", 1).await;
+        if status != 503 {
+            return status.as_u16();
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_pieces_go_to_as_many_buyers_as_there_are_pieces() {
+async fn a_thousand_buyers_at_once_get_the_hundred_pieces_that_there_are() {
     let app = TestApp::start().await;
-    app.put_sku("rare", 100, 5).await;
-    let buyers: Vec<_> = (0..40).map(|index| format!("buyer-{index}")).collect();
-    let answers = join_all(buyers.iter().map(|key| app.try_place(key, "rare", 1))).await;
-    let placed = answers.iter().filter(|(status, _)| *status == 201).count();
-    let refused = answers.iter().filter(|(status, _)| *status == 409).count();
-    assert_eq!((placed, refused), (5, 35));
-    let sku = app.sku("rare").await;
-    assert_eq!((&sku["available"], &sku["locked"]), (&json!(0), &json!(5)));
+    app.put_sku("hot", 100, 100).await;
+    let buyers: Vec<_> = (0..1_000).map(|index| format!("buyer-{index}")).collect();
+    let answers = join_all(buyers.iter().map(|key| insist(&app, key))).await;
+    let count = |wanted: u16| answers.iter().filter(|status| **status == wanted).count();
+    assert_eq!((count(201), count(409)), (100, 900));
+    let sku = app.sku("hot").await;
+    assert_eq!((&sku["available"], &sku["locked"]), (&json!(0), &json!(100)));
+    // Whoever waited for a turn has read the stock after it.
+    let sent = app.service().half_messages_sent();
+    assert!((100..150).contains(&sent), "{sent} half messages");
+    for latecomer in ["one", "another"] {
+        let (status, problem) = app.try_place(latecomer, "hot", 1).await;
+        assert_eq!((status.as_u16(), text(&problem, "code")), (409, "out_of_stock".to_owned()));
+    }
+    assert_eq!(app.service().half_messages_sent(), sent, "a read refuses what is sold out");
     app.finish().await;
 }
 
