@@ -31,24 +31,30 @@ pub(crate) struct Callbacks {
 }
 
 impl Callbacks {
-    /// Runs the future on this thread; `None` if it panicked or took too long.
+    /// Runs the future in the application's runtime and waits for it here; `None` if it panicked or
+    /// took too long. It isn't polled on this thread, which would be woken for each of its steps.
     pub(crate) fn run<T>(
         &self,
         what: &str,
         limit: Duration,
         start: impl FnOnce() -> BoxFuture<T>,
-    ) -> Option<T> {
+    ) -> Option<T>
+    where
+        T: Send + 'static,
+    {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let future = start();
             // The timer of `timeout` needs the runtime, so it is made inside.
-            self.app.block_on(async { timeout(limit, start()).await })
+            let task = self.app.spawn(async move { timeout(limit, future).await });
+            self.app.block_on(task)
         }));
-        match outcome {
-            Ok(Ok(value)) => Some(value),
-            Ok(Err(_)) => {
+        match outcome.map(Result::ok).unwrap_or_default() {
+            Some(Ok(value)) => Some(value),
+            Some(Err(_)) => {
                 tracing::error!("the {what} took longer than {limit:?} and was abandoned");
                 None
             }
-            Err(_) => {
+            None => {
                 tracing::error!("the {what} panicked");
                 None
             }
