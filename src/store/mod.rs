@@ -86,6 +86,12 @@ pub struct WriteTx<'a> {
     _turn: Option<SemaphorePermit<'a>>,
 }
 
+/// A connection for reads that follow each other.
+#[derive(Debug)]
+pub struct Reader {
+    held: Held,
+}
+
 impl Store {
     /// Opens the database at a `sqlite:` or `mysql:` address; a SQLite file is made if missing.
     ///
@@ -115,6 +121,15 @@ impl Store {
             Backend::Mysql => held.begin("begin").await?,
         }
         Ok(WriteTx { held, _turn: turn })
+    }
+
+    /// Takes a connection for reads that follow each other: each by itself would wait for one, and
+    /// have it tested when it is given back.
+    ///
+    /// # Errors
+    /// If none was to be had in time.
+    pub async fn reader(&self) -> Result<Reader, StoreError> {
+        Ok(Reader { held: Held::take(&self.pool).await? })
     }
 
     /// The kind of database.
@@ -183,6 +198,12 @@ impl WriteTx<'_> {
         Ok(self.held.end("rollback").await?)
     }
 
+    fn connection(&mut self) -> &mut Held {
+        &mut self.held
+    }
+}
+
+impl Reader {
     fn connection(&mut self) -> &mut Held {
         &mut self.held
     }
