@@ -14,12 +14,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{HttpState, PLACING_WAIT};
 use super::auth::Caller;
 use super::error::{ApiError, Problem};
 use super::input::{
     JsonBody, Object, OrderPath, QueryFields, check_range, check_text, idempotency_key,
 };
+use super::{HttpState, PLACING_WAIT};
 use crate::domain::ids::SkuId;
 use crate::hash::sha256_hex;
 use crate::service::cancel_order::{Cancelled, cancel_order};

@@ -18,10 +18,7 @@ pub struct UsedKey {
 ///
 /// # Errors
 /// If the database fails.
-pub async fn find(
-    reader: &mut Reader,
-    key_hash: &str,
-) -> Result<Option<UsedKey>, StoreError> {
+pub async fn find(reader: &mut Reader, key_hash: &str) -> Result<Option<UsedKey>, StoreError> {
     let row =
         sqlx::query_as("select request_hash, response from idempotency_keys where key_hash = ?")
             .bind(key_hash)

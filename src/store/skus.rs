@@ -63,10 +63,7 @@ pub const LOOKUP_MAX: usize = 20;
 ///
 /// # Errors
 /// If the database fails.
-pub async fn find_many(
-    reader: &mut Reader,
-    wanted: &[Quantity],
-) -> Result<Vec<Sku>, StoreError> {
+pub async fn find_many(reader: &mut Reader, wanted: &[Quantity]) -> Result<Vec<Sku>, StoreError> {
     if let [only] = wanted {
         let row: Option<Row> = sqlx::query_as(SELECT_BY_ID)
             .bind(only.sku_id.as_str())
