@@ -31,6 +31,10 @@ pub struct Metrics {
     pub gateway_calls: Family<CallLabel, Counter>,
     /// Duration of gateway calls.
     pub gateway_seconds: Family<MethodLabel, Histogram>,
+    /// Calls a minute that this instance may make to the gateway; set when scraped.
+    pub gateway_share: Gauge,
+    /// Gateway calls that wait for their permit, by class; set when scraped.
+    pub gateway_waiting: Family<ClassLabel, Gauge>,
     /// Notifications by effect.
     pub notifications: Family<EffectLabel, Counter>,
     /// Recorded payments, by what they are; an orphan that is attached counts again as what it
@@ -105,6 +109,8 @@ impl Metrics {
             cancel_lateness: Histogram::new(exponential_buckets(0.25, 2.0, 14)),
             gateway_calls: Family::default(),
             gateway_seconds,
+            gateway_share: Gauge::default(),
+            gateway_waiting: Family::default(),
             notifications: Family::default(),
             notifications_refused: Family::default(),
             payments: Family::default(),
@@ -167,6 +173,10 @@ impl Metrics {
             Unit::Seconds,
             self.gateway_seconds.clone(),
         );
+        let share = self.gateway_share.clone();
+        registry.register("gateway_calls_per_minute", "Gateway calls that are allowed", share);
+        let waiting = self.gateway_waiting.clone();
+        registry.register("gateway_calls_waiting", "Gateway calls that wait by class", waiting);
         let notifications = self.notifications.clone();
         registry.register("notifications", "Notifications by effect", notifications);
         registry.register("payments", "Recorded payments by status", self.payments.clone());

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use reqwest::{StatusCode, Url};
 use serde::Serialize;
 
+use super::budget::Priority;
 use super::call::{Caller, Request, read_up_to, transport};
 use super::trade::{Reply, Told, to_json};
 use crate::domain::bill::{BillDay, BillOutcome};
@@ -78,7 +79,9 @@ pub(super) async fn fetch_bill(
     let mut tries = 0;
     let archive = loop {
         tries += 1;
-        let address = match caller.call(Request::bill(day), now, read_address, Address::code).await
+        let address = match caller
+            .call((Request::bill(day), Priority::Background), now, read_address, Address::code)
+            .await
         {
             Address::At(address) => address,
             Address::Not(outcome) => return outcome,

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{Instrument as _, Span, field};
 
+use super::budget::{Budget, Priority};
 use super::sign::{SIGN, SIGN_TYPE, sign, sign_string};
 use super::time::format_china;
 use super::trade::Reply;
@@ -66,13 +67,23 @@ pub(super) struct Caller {
     account: Account,
     http: reqwest::Client,
     permits: Semaphore,
+    budget: Budget,
     observer: CallObserver,
 }
 
 impl Caller {
-    pub(super) fn new(account: Account, observer: CallObserver) -> reqwest::Result<Self> {
+    pub(super) fn new(
+        account: Account,
+        budget: Budget,
+        observer: CallObserver,
+    ) -> reqwest::Result<Self> {
         let http = http_client(&account.gateway_url)?;
-        Ok(Self { account, http, permits: Semaphore::new(CALLS_AT_ONCE_MAX), observer })
+        let permits = Semaphore::new(CALLS_AT_ONCE_MAX);
+        Ok(Self { account, http, permits, budget, observer })
+    }
+
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// The connections, for what needs no signature.
@@ -87,7 +98,7 @@ impl Caller {
     /// Makes the call, reads its outcome, and tells the span and the observer how it went.
     pub(super) async fn call<T>(
         &self,
-        request: Request<'_>,
+        (request, priority): (Request<'_>, Priority),
         now: DateTime<Utc>,
         read: impl FnOnce(Result<Reply, UnknownReason>) -> T,
         code: fn(&T) -> &'static str,
@@ -103,7 +114,7 @@ impl Caller {
         );
         async {
             let started = Instant::now();
-            let exchange = timeout(CALL_BUDGET, self.exchange(&request, now));
+            let exchange = timeout(CALL_BUDGET, self.exchange(&request, priority, now));
             let reply = exchange.await.unwrap_or(Err(UnknownReason::Timeout));
             let outcome = read(reply);
             let (result, took) = (code(&outcome), started.elapsed());
@@ -111,6 +122,9 @@ impl Caller {
             Span::current().record("result", result).record("duration_ms", took_ms);
             tracing::debug!("the gateway was asked");
             (self.observer)(request.name, result, took);
+            if result == UnknownReason::RATE_LIMITED {
+                self.budget.slow_down();
+            }
             outcome
         }
         .instrument(span)
@@ -120,10 +134,14 @@ impl Caller {
     async fn exchange(
         &self,
         request: &Request<'_>,
+        priority: Priority,
         now: DateTime<Utc>,
     ) -> Result<Reply, UnknownReason> {
-        let permit = timeout(PERMIT_BUDGET, self.permits.acquire()).await;
-        let Ok(Ok(_permit)) = permit else {
+        let permits = async {
+            let may_call = self.budget.permit(priority).await;
+            if may_call { self.permits.acquire().await.ok() } else { None }
+        };
+        let Ok(Some(_permit)) = timeout(PERMIT_BUDGET, permits).await else {
             return Err(UnknownReason::Overloaded);
         };
         let url = self.signed_url(request, now)?;
@@ -133,6 +151,10 @@ impl Caller {
         if let Some(trace_id) = response.headers().get(TRACE_ID_HEADER) {
             let trace_id = shorten(&String::from_utf8_lossy(trace_id.as_bytes()));
             Span::current().record("alipay.trace_id", trace_id);
+        }
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            let code = response.status().as_str().to_owned();
+            return Err(UnknownReason::RateLimited { code, sub_code: None });
         }
         if response.status() != StatusCode::OK {
             return Err(UnknownReason::HttpStatus { status: response.status().as_u16() });

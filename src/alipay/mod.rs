@@ -6,6 +6,7 @@
 //! each answer means), `call` (one exchange), [`wire`] (the signed bytes), [`notify`].
 
 pub mod bill;
+mod budget;
 mod call;
 pub mod certificates;
 mod code;
@@ -19,6 +20,7 @@ mod trade;
 pub mod wire;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,11 +30,15 @@ use reqwest::Url;
 use self::call::{Caller, Request};
 use self::keys::{AlipayPublicKey, AppPrivateKey};
 use self::notify::VerifiedNotify;
+use self::trade::Reply;
 use crate::domain::bill::{BillDay, BillOutcome};
-use crate::domain::gateway::{Answer, CancelOutcome, CloseOutcome, PrecreateOutcome};
+use crate::domain::gateway::{
+    Answer, CancelOutcome, CloseOutcome, PrecreateOutcome, UnknownReason,
+};
 use crate::domain::money::Fen;
 use crate::domain::refund::{RefundFound, RefundOrder, RefundOutcome};
 
+pub use self::budget::{Budget, Priority};
 pub use self::call::{
     BODY_BYTES_MAX, CALL_BUDGET, CALLS_AT_ONCE_MAX, CONNECT_BUDGET, PERMIT_BUDGET,
 };
@@ -59,6 +65,8 @@ pub struct Account {
     pub key: AppPrivateKey,
     /// Verify what we receive: the current key and, around a change, the next one.
     pub alipay_keys: Vec<AlipayPublicKey>,
+    /// How often the account may be called, by all instances together.
+    pub calls_per_second: NonZeroU32,
     /// What we call the certificates in every request; without, we use bare keys.
     pub certificates: Option<CertificateNames>,
 }
@@ -114,13 +122,15 @@ pub struct Precreate<'a> {
     pub time_expire: DateTime<Utc>,
 }
 
-/// The client of one account.
+/// The client of one account. A copy shares its connections, limits and budget.
+#[derive(Clone)]
 pub struct Alipay {
-    caller: Caller,
+    caller: Arc<Caller>,
+    priority: Priority,
 }
 
 impl Alipay {
-    /// A client with its own connections and limits.
+    /// A client with its own connections, limits and budget. Must be made in a Tokio runtime.
     ///
     /// # Errors
     ///
@@ -128,8 +138,21 @@ impl Alipay {
     /// stands in the place of Alipay's.
     pub fn new(account: Account, observer: CallObserver) -> Result<Self, AccountError> {
         account.check()?;
-        let caller = Caller::new(account, observer).map_err(AccountError::Http)?;
-        Ok(Self { caller })
+        let budget = Budget::new(account.calls_per_second);
+        let caller = Caller::new(account, budget, observer).map_err(AccountError::Http)?;
+        Ok(Self { caller: Arc::new(caller), priority: Priority::default() })
+    }
+
+    /// The same client, whose calls are of this class.
+    #[must_use]
+    pub fn at(&self, priority: Priority) -> Self {
+        Self { caller: Arc::clone(&self.caller), priority }
+    }
+
+    /// How often the account may be called.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        self.caller.budget()
     }
 
     /// The account that every call is made for.
@@ -142,19 +165,19 @@ impl Alipay {
     pub async fn precreate(&self, trade: &Precreate<'_>, now: DateTime<Utc>) -> PrecreateOutcome {
         let request = Request::precreate(trade, self.account());
         let read = |reply| trade::read_precreate(reply, trade.out_trade_no);
-        self.caller.call(request, now, read, PrecreateOutcome::code).await
+        self.call(request, now, read, PrecreateOutcome::code).await
     }
 
     /// Asks what became of a trade. The only authority about money.
     pub async fn query(&self, out_trade_no: &str, now: DateTime<Utc>) -> Answer {
         let read = |reply| trade::read_query(reply, out_trade_no);
-        self.caller.call(Request::query(out_trade_no), now, read, answer_code).await
+        self.call(Request::query(out_trade_no), now, read, answer_code).await
     }
 
     /// Closes a trade that waits for its buyer; never gives money back.
     pub async fn close(&self, out_trade_no: &str, now: DateTime<Utc>) -> CloseOutcome {
         let read = |reply| trade::read_close(reply, out_trade_no);
-        self.caller.call(Request::close(out_trade_no), now, read, CloseOutcome::code).await
+        self.call(Request::close(out_trade_no), now, read, CloseOutcome::code).await
     }
 
     /// Closes a trade that waits, and gives **all** the money of a paid one back. No use case calls
@@ -163,14 +186,14 @@ impl Alipay {
     /// and because tests do with it what somebody else may do.
     pub async fn cancel(&self, out_trade_no: &str, now: DateTime<Utc>) -> CancelOutcome {
         let read = |reply| trade::read_cancel(reply, out_trade_no);
-        self.caller.call(Request::cancel(out_trade_no), now, read, CancelOutcome::code).await
+        self.call(Request::cancel(out_trade_no), now, read, CancelOutcome::code).await
     }
 
     /// Gives money of a paid trade back. Repeating it with the same number and amount moves no
     /// money twice; only [`Alipay::refund_query`] tells whether an uncertain one did.
     pub async fn refund(&self, refund: &RefundOrder<'_>, now: DateTime<Utc>) -> RefundOutcome {
         let read = |reply| refund::read_refund(reply, refund.out_trade_no);
-        self.caller.call(Request::refund(refund), now, read, RefundOutcome::code).await
+        self.call(Request::refund(refund), now, read, RefundOutcome::code).await
     }
 
     /// Asks what became of a refund.
@@ -182,13 +205,23 @@ impl Alipay {
     ) -> RefundFound {
         let request = Request::refund_query(out_trade_no, out_request_no);
         let read = |reply| refund::read_refund_query(reply, out_trade_no, out_request_no);
-        self.caller.call(request, now, read, RefundFound::code).await
+        self.call(request, now, read, RefundFound::code).await
     }
 
     /// Fetches and reads the bill of a day. Lines about numbers that don't start with `prefix` are
     /// only counted. It may take minutes: a download has a budget of its own.
     pub async fn bill(&self, day: BillDay, prefix: &str, now: DateTime<Utc>) -> BillOutcome {
         bill::fetch_bill(&self.caller, day, prefix, now).await
+    }
+
+    async fn call<T>(
+        &self,
+        request: Request<'_>,
+        now: DateTime<Utc>,
+        read: impl FnOnce(Result<Reply, UnknownReason>) -> T,
+        code: fn(&T) -> &'static str,
+    ) -> T {
+        self.caller.call((request, self.priority), now, read, code).await
     }
 
     /// Whether a notification that was verified, perhaps with the keys of another account, is

@@ -1,5 +1,6 @@
 //! `checkback demo`: everything in one process, on loopback, on disk.
 
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -20,6 +21,8 @@ use crate::store::{Store, skus};
 
 /// The key of the demo's storefront.
 const DEMO_KEY: &str = "dev";
+/// The simulator is on this machine.
+const CALLS_PER_SECOND: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 /// How long an unscanned code may still be scanned, in the demo.
 const CODE_LIFE: std::time::Duration = std::time::Duration::from_secs(30);
 /// SKUs to try: id, title, price in fen, stock.
@@ -142,6 +145,7 @@ async fn surround(
             notify_url: format!("{public_url}/v1/alipay/notify"),
             out_trade_no_prefix: "CB".to_owned(),
             code_life: CODE_LIFE,
+            calls_per_second: CALLS_PER_SECOND,
             previous: Vec::new(),
         },
         payment: Payment::default(),

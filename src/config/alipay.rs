@@ -1,5 +1,6 @@
 //! `[alipay]`: the account at the gateway, and those before it.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,6 +47,9 @@ pub struct Alipay {
     /// How long after its creation an unscanned code may still be scanned.
     #[serde(with = "humantime_serde", default = "default_code_life")]
     pub code_life: Duration,
+    /// How often each account may be called, by all instances together.
+    #[serde(default = "default_calls_per_second")]
+    pub calls_per_second: NonZeroU32,
     /// Accounts that make no attempts any more, and are still asked about theirs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub previous: Vec<Account>,
@@ -58,6 +62,11 @@ fn default_prefix() -> String {
 /// A code lives two hours; ten minutes for clocks and queues.
 fn default_code_life() -> Duration {
     Duration::from_mins(130)
+}
+
+/// Alipay publishes no figure; it says so when it has had enough.
+fn default_calls_per_second() -> NonZeroU32 {
+    const { NonZeroU32::new(100).unwrap() }
 }
 
 /// Longest life of a code.

@@ -96,6 +96,8 @@ alarm_kinds! {
     AttemptOverdue = "attempt_overdue", Warning, 240;
     /// The gateway refuses the account itself; the subject is the app id.
     AccountBroken = "account_broken", Critical, 15;
+    /// The gateway says that it is called too often, for a while; the subject is the app id.
+    GatewayThrottled = "gateway_throttled", Warning, 60;
     /// An attempt belongs to an account that isn't configured; the subject is its `out_trade_no`.
     AccountUnknown = "account_unknown", Critical, 30;
     /// A message of another deployment arrived; the subject is that deployment.

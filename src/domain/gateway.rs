@@ -242,6 +242,9 @@ impl Answer {
 }
 
 impl UnknownReason {
+    /// The code of a call that was refused for its being one too many.
+    pub const RATE_LIMITED: &'static str = "rate_limited";
+
     /// A stable word for logs, metrics and tables; the same as the stored `reason`.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -256,7 +259,7 @@ impl UnknownReason {
             Self::BadSignature => "bad_signature",
             Self::OtherTrade => "other_trade",
             Self::Unavailable { .. } => "unavailable",
-            Self::RateLimited { .. } => "rate_limited",
+            Self::RateLimited { .. } => Self::RATE_LIMITED,
             Self::AccountBroken { .. } => "account_broken",
             Self::Rejected { .. } => "rejected",
             Self::NotClosed => "not_closed",

@@ -10,11 +10,12 @@ use serde::Serialize;
 
 use super::HttpState;
 use super::error::ApiError;
+use crate::alipay::Alipay as Gateway;
 use crate::app::App;
 use crate::domain::alarm::AlarmKind;
 use crate::domain::bill::BillDay;
 use crate::domain::reconciliation::DayState;
-use crate::metrics::{KindLabel, StateLabel};
+use crate::metrics::{ClassLabel, KindLabel, StateLabel};
 use crate::service::audit_turn::last_counts;
 use crate::service::reconcile::schedule::DAYS_BACK_MAX;
 use crate::store::{
@@ -94,12 +95,23 @@ async fn metrics(State(state): State<HttpState>) -> Result<Response, ApiError> {
     if let Err(error) = refresh(&state).await {
         tracing::warn!(%error, "gauges keep their last values: the database did not answer");
     }
+    refresh_budget(&state.app);
     let text = state.app.metrics.encode().map_err(|error| {
         tracing::error!(%error, "metrics can't be written");
         ApiError::unavailable("metrics_unavailable", "metrics can't be written")
     })?;
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
+}
+
+/// How often the account that makes new attempts may be called.
+fn refresh_budget(app: &App) {
+    let Some(budget) = app.gateways.first().map(Gateway::budget) else { return };
+    app.metrics.gateway_share.set(budget.calls_per_minute());
+    for (class, waiting) in budget.waiting() {
+        let label = ClassLabel { class: class.as_str().to_owned() };
+        app.metrics.gateway_waiting.get_or_create(&label).set(waiting);
+    }
 }
 
 /// Gauges that the database knows.

@@ -28,6 +28,10 @@ label!(
     CallLabel { method, result }
 );
 label!(
+    /// Who is served first: `final`, `waited`, `routine` or `background`.
+    ClassLabel { class }
+);
+label!(
     /// A gateway method.
     MethodLabel { method }
 );

@@ -50,6 +50,7 @@ fn open(
         notify_url: config.notify_url.clone(),
         key,
         alipay_keys: alipay_keys(placed)?,
+        calls_per_second: config.calls_per_second,
         certificates,
     };
     let unusable = || format!("{}: the account at the gateway can't be used", account_key(placed));

@@ -25,7 +25,7 @@ use crate::service::find_changes::ChangeFinder;
 use crate::service::report_given_up::resolve_given_up;
 use crate::service::watch_broker::BrokerWatch;
 use crate::service::watch_clock::watch_clock;
-use crate::service::{audit_turn, reconcile, tell_of_alarms};
+use crate::service::{audit_turn, reconcile, share_budget, tell_of_alarms};
 use crate::store::pending::{self, Lane};
 use crate::store::{Backend, StoreError, bill_days, refund_steps};
 
@@ -216,6 +216,11 @@ fn spawn_tasks(
     background.spawn(async move {
         run_change_finder(a, s).await;
         "the search for changes"
+    });
+    let (a, s) = (Arc::clone(app), stop.clone());
+    background.spawn(async move {
+        share_budget::run(a, s).await;
+        "the sharing of the gateway's budget"
     });
     messaging.spawn_starters(app, stop, background);
     spawn_watchers(app, stop, background)

@@ -33,6 +33,7 @@ pub mod retry_refund;
 pub mod send_refunds;
 pub mod settle;
 pub mod settle_due;
+pub mod share_budget;
 pub mod tell_of_alarms;
 pub mod watch_broker;
 pub mod watch_clock;

@@ -2,6 +2,7 @@
 //! looked at at once; any other was made outside this service: it is recorded with its alarm, and
 //! what it makes of the order is written, once.
 
+use crate::alipay::Priority;
 use crate::app::App;
 use crate::domain::alarm::{Alarm, AlarmKind};
 use crate::domain::decision::account_alarm;
@@ -61,7 +62,8 @@ pub async fn note_return(
     let Some(gateway) = app.gateway_of(&payment.attempt.account) else {
         return Ok(Noted::Unknown);
     };
-    match gateway.refund_query(out_trade_no.as_str(), number, app.now()).await {
+    match gateway.at(Priority::Waited).refund_query(out_trade_no.as_str(), number, app.now()).await
+    {
         RefundFound::Succeeded(amount) => record(app, &payment, &request_no, amount, actor).await,
         RefundFound::NotFound => {
             let detail = format!("told of the refund {number}, which the gateway does not show");
@@ -84,7 +86,11 @@ async fn note_given_up(app: &App, record: &RefundRecord) -> Result<Noted, StoreE
     let payment = payments::find(&app.store, out_trade_no).await?;
     let gateway = payment.as_ref().and_then(|found| app.gateway_of(&found.attempt.account));
     let Some(gateway) = gateway else { return Ok(Noted::Unknown) };
-    match gateway.refund_query(out_trade_no.as_str(), number.as_str(), app.now()).await {
+    match gateway
+        .at(Priority::Waited)
+        .refund_query(out_trade_no.as_str(), number.as_str(), app.now())
+        .await
+    {
         RefundFound::Succeeded(amount) => {
             let here = record.paid_elsewhere.as_ref().map_or("refused", |_| "paid by other means");
             let detail = format!("{amount} yuan went back under {number}, which is {here} here");

@@ -7,7 +7,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use thiserror::Error;
 
-use crate::alipay::Precreate;
+use crate::alipay::{Precreate, Priority};
 use crate::app::{App, to_chrono};
 use crate::domain::decision::account_alarm;
 use crate::domain::gateway::{CloseOutcome, PrecreateOutcome, Refusal, UnknownReason};
@@ -229,7 +229,7 @@ async fn with_qr_code(
         subject: &record.subject,
         time_expire: record.expires_at,
     };
-    match gateway.precreate(&trade, app.now()).await {
+    match gateway.at(Priority::Waited).precreate(&trade, app.now()).await {
         PrecreateOutcome::QrCode(qr_code) => hand_out(app, record, qr_code, is_new).await,
         PrecreateOutcome::Refused(refusal) => {
             let detail = json!({ "out_trade_no": number, "refusal": refusal });
@@ -302,7 +302,7 @@ async fn close_replaced(app: &App, open: &PaymentRecord) -> Result<(), PaymentEr
     let number = &open.attempt.out_trade_no;
     let Some(order_id) = &open.order_id else { return Ok(()) };
     let closed = match app.gateway_of(&open.attempt.account) {
-        Some(gateway) => gateway.close(number.as_str(), app.now()).await,
+        Some(gateway) => gateway.at(Priority::Waited).close(number.as_str(), app.now()).await,
         None => CloseOutcome::Unknown(UnknownReason::NotAsked),
     };
     match closed {

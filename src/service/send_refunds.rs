@@ -5,6 +5,7 @@
 use chrono::{DateTime, Duration, Utc};
 use futures_util::stream::{self, StreamExt};
 
+use crate::alipay::Priority;
 use crate::app::App;
 use crate::domain::decision::account_alarm;
 use crate::domain::gateway::UnknownReason;
@@ -160,6 +161,7 @@ async fn exchange(
         amount: refund.amount,
         reason: &refund.reason,
     };
+    let gateway = gateway.at(Priority::Waited);
     let sent = gateway.refund(&order, now).await;
     match sent {
         RefundOutcome::Moved | RefundOutcome::AccountBroken(_) => (sent, None),

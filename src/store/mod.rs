@@ -28,6 +28,7 @@ mod error;
 pub mod held_order;
 pub mod history;
 pub mod idempotency;
+pub mod instances;
 pub mod notifications;
 pub mod orders;
 pub mod outbox;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 
+use crate::alipay::Priority;
 use crate::app::App;
 use crate::domain::answer_log::{Answers, Asked};
 use crate::domain::decision::{Decision, OnLatePayment, OrderStep, Policy, account_alarm, decide};
@@ -261,14 +262,32 @@ async fn ask(app: &App, snapshot: &Snapshot, request: &Request<'_>, now: DateTim
             || request.named == Some(&attempt.out_trade_no)
             || snapshot.is_watched_closed(&attempt.out_trade_no, last_looks_until)
     };
-    let questions = snapshot.attempts.iter().filter(concerned).map(|attempt| query(app, attempt));
-    Answers::new(join_all(questions).await)
+    let priority = priority_of(app, snapshot, request, now);
+    let asked = snapshot.attempts.iter().filter(concerned);
+    Answers::new(join_all(asked.map(|attempt| query(app, attempt, priority))).await)
 }
 
-async fn query(app: &App, attempt: &Attempt) -> Asked {
+/// What ends an order comes first, then whoever waits for an answer.
+fn priority_of(
+    app: &App,
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    now: DateTime<Utc>,
+) -> Priority {
+    let order = &snapshot.order.order;
+    let awaits = order.status == OrderStatus::AwaitingPayment;
+    match request.trigger {
+        _ if awaits && now >= order.due_at(app.policy().grace) => Priority::Final,
+        Trigger::Notify | Trigger::Http => Priority::Waited,
+        _ if snapshot.attempts.iter().any(|attempt| attempt.status.is_live()) => Priority::Routine,
+        _ => Priority::Background,
+    }
+}
+
+async fn query(app: &App, attempt: &Attempt, priority: Priority) -> Asked {
     let asked_at = app.now();
     let answer = match app.gateway_of(&attempt.account) {
-        Some(gateway) => gateway.query(attempt.out_trade_no.as_str(), asked_at).await,
+        Some(gateway) => gateway.at(priority).query(attempt.out_trade_no.as_str(), asked_at).await,
         None => Answer::Unknown(UnknownReason::NotAsked),
     };
     Asked { out_trade_no: attempt.out_trade_no.clone(), asked_at, answer }
@@ -288,7 +307,7 @@ async fn close_one(app: &App, attempt: &Attempt) -> Asked {
     let Some(gateway) = app.gateway_of(&attempt.account) else {
         return unknown(attempt, asked_at, UnknownReason::NotAsked);
     };
-    match gateway.close(attempt.out_trade_no.as_str(), asked_at).await {
+    match gateway.at(Priority::Final).close(attempt.out_trade_no.as_str(), asked_at).await {
         CloseOutcome::Closed => Asked {
             out_trade_no: attempt.out_trade_no.clone(),
             asked_at,
@@ -296,7 +315,7 @@ async fn close_one(app: &App, attempt: &Attempt) -> Asked {
         },
         // Paid or closed in the meantime, or the answer to an earlier close got lost: ask again.
         CloseOutcome::StateChanged | CloseOutcome::NotExist => {
-            let asked = query(app, attempt).await;
+            let asked = query(app, attempt, Priority::Final).await;
             match asked.answer {
                 Answer::NotPaid(NotPaid::WaitBuyerPay { .. } | NotPaid::NotExist) => {
                     unknown(attempt, asked.asked_at, UnknownReason::NotClosed)

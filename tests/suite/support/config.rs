@@ -1,5 +1,6 @@
 //! What a test's service is configured with.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -117,6 +118,7 @@ pub(super) fn config(
             notify_url: format!("{base}/v1/alipay/notify"),
             out_trade_no_prefix: "CB".to_owned(),
             code_life: Duration::from_secs(30),
+            calls_per_second: NonZeroU32::new(1_000).expect("not zero"),
             previous: Vec::new(),
         },
         payment: Payment::default(),
