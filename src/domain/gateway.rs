@@ -50,6 +50,14 @@ pub enum NotPaid {
     Closed,
 }
 
+impl NotPaid {
+    /// Whether this word ([`Answer::code`]) says that nothing was paid, and that it still can be.
+    #[must_use]
+    pub fn can_follow(word: &str) -> bool {
+        matches!(word, "not_exist" | "wait_buyer_pay")
+    }
+}
+
 /// A trade that was paid and then given back in full.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReturnedTrade {

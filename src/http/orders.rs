@@ -25,6 +25,7 @@ use crate::hash::sha256_hex;
 use crate::service::cancel_order::{Cancelled, cancel_order};
 use crate::service::order_view::{OrderView, view_order};
 use crate::service::place_order::{LINES_MAX, PlaceOrder, place_order};
+use crate::store::payment_queries::{self, Logged};
 use crate::store::skus::Quantity;
 use crate::store::{history, orders};
 
@@ -206,6 +207,9 @@ struct EventsAnswer {
     /// Oldest first.
     #[schema(value_type = Vec<Object>)]
     events: Vec<history::Event>,
+    /// What the gateway was asked about its payments, oldest first; the latest 200.
+    #[schema(value_type = Vec<Object>)]
+    queries: Vec<Logged>,
 }
 
 /// Shows an order's history: who changed what, when and why.
@@ -225,7 +229,8 @@ async fn events(
     if events.is_empty() {
         return Err(ApiError::not_found("order"));
     }
-    Ok(Json(EventsAnswer { events }))
+    let queries = payment_queries::of_order(&state.app.store, &id).await?;
+    Ok(Json(EventsAnswer { events, queries }))
 }
 
 /// Cancels an order that isn't paid.

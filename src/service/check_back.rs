@@ -5,11 +5,13 @@
 use std::time::Duration;
 
 use crate::app::App;
+use crate::domain::gateway::NotPaid;
 use crate::domain::ids::OrderId;
 use crate::domain::order::OrderStatus;
 use crate::domain::trigger::Trigger;
 use crate::producer::rocketmq::EventProducer;
 use crate::store::orders::OrderRecord;
+use crate::store::pending::{self, Kind, Pending};
 use crate::store::{StoreError, barriers, orders};
 
 use super::forward::{cancel_message, has_come_true, riding_event};
@@ -44,12 +46,43 @@ pub async fn check_back(
     if order.order.status != OrderStatus::AwaitingPayment {
         return ended(app, &order).await;
     }
+    if was_just_answered(app, &order).await? {
+        return Ok(Verdict::AskAgain);
+    }
     match settle(app, &Request::by(Trigger::CheckBack, order_id)).await? {
         Outcome::Ended(_) => ended(app, &order).await,
         Outcome::ReadyToCancel if app.may_cancel() => Ok(time_out(app, events, &order).await),
         Outcome::ReadyToCancel | Outcome::Waiting | Outcome::Unknown => Ok(Verdict::AskAgain),
         Outcome::NoSuchOrder => never_written(app, order_id).await,
     }
+}
+
+/// Whether somebody else has just asked about everything that this check would ask about, and got
+/// definite answers: it is counted then, and the gateway left alone. From the deadline on it is
+/// always asked.
+async fn was_just_answered(app: &App, order: &OrderRecord) -> Result<bool, StoreError> {
+    let (now, interval) = (app.now(), app.check_interval());
+    if now >= order.order.due_at(app.policy().grace) {
+        return Ok(false);
+    }
+    let rows = pending::of_order(&app.store, &order.order.id).await?;
+    let attempts: Vec<_> = rows.iter().filter(|row| row.kind == Kind::Attempt).collect();
+    let is_fresh = |row: &&Pending| {
+        let answered = row.last_answer_at.is_some_and(|at| now - at < interval / 2);
+        answered && row.last_answer.as_deref().is_some_and(NotPaid::can_follow)
+    };
+    // Without an attempt nobody is asked; a closed one has its last look at its own time; and the
+    // broker's last check is told of.
+    let is_plain = !attempts.is_empty() && attempts.len() + 1 == rows.len();
+    let is_last =
+        |row: &Pending| row.check_count + 1 >= i64::from(app.config.timeout.broker_check_max);
+    if !is_plain || rows.iter().any(is_last) || !attempts.iter().all(is_fresh) {
+        return Ok(false);
+    }
+    let mut tx = app.store.begin().await?;
+    pending::count_check(&mut tx, &order.order.id, now + interval * 3).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 async fn ended(app: &App, order: &OrderRecord) -> Result<Verdict, StoreError> {

@@ -32,6 +32,7 @@ pub mod instances;
 pub mod notifications;
 pub mod orders;
 pub mod outbox;
+pub mod payment_queries;
 pub mod payments;
 pub mod pending;
 mod pending_claims;

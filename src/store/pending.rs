@@ -260,6 +260,26 @@ pub async fn record_round(
     Ok(())
 }
 
+/// Counts a check-back that asked nobody; whoever asks next waits for the one after it.
+///
+/// # Errors
+/// If the database fails.
+pub async fn count_check(
+    tx: &mut WriteTx<'_>,
+    order_id: &OrderId,
+    next_query_at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update pending_payments set check_count = check_count + 1, next_query_at_ms = ? \
+         where order_id = ? and kind <> 'closed'",
+    )
+    .bind(next_query_at.timestamp_millis())
+    .bind(order_id.as_str())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
 /// Notes the answer about one attempt in its own row.
 ///
 /// # Errors

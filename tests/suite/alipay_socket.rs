@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -77,6 +78,7 @@ pub(crate) fn account(address: &str) -> Account {
         notify_url: "http://127.0.0.1:9/n?a=b&c".to_owned(),
         key: AppPrivateKey::parse(APP_PRIVATE).expect("our key"),
         alipay_keys: vec![AlipayPublicKey::parse(ALIPAY_PUBLIC).expect("Alipay's key")],
+        calls_per_second: NonZeroU32::new(1_000).expect("not zero"),
         certificates: None,
     }
 }

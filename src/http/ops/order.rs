@@ -22,7 +22,9 @@ use crate::http::error::ApiError;
 use crate::http::input::{OrderPath, QueryFields};
 use crate::service::ask_again::ask_again;
 use crate::service::settle::Outcome;
-use crate::store::{alarms, history, notifications, orders, outbox, payments, pending, refunds};
+use crate::store::{
+    alarms, history, notifications, orders, outbox, payment_queries, payments, pending, refunds,
+};
 
 /// A question that takes longer goes on without its asker.
 const ASK_BUDGET: Duration = Duration::from_secs(8);
@@ -78,6 +80,7 @@ pub(super) async fn page(
         section("Refunds", super::refunds::table(&refunds, &session, &here)),
         section("Pending", tables::pending(&pending)),
         section("History", tables::history(&history::list(store, &id).await?)),
+        section("Queries", tables::queries(&payment_queries::of_order(store, &id).await?)),
         section(
             "Notifications",
             tables::notifications(&notifications::of_order(store, &id, ROWS_MAX).await?),

@@ -12,6 +12,7 @@ use crate::store::history::Event;
 use crate::store::notifications::Received;
 use crate::store::orders::{Item, OrderRecord};
 use crate::store::outbox::Posted;
+use crate::store::payment_queries::Logged;
 use crate::store::payments::PaymentRecord;
 use crate::store::pending::{Kind, Pending};
 
@@ -162,6 +163,24 @@ pub(super) fn history(events: &[Event]) -> Table {
         heads: &["When", "What", "By", "From, to", "Detail"],
         rows: rows.collect(),
         empty: "No history.",
+    }
+}
+
+pub(super) fn queries(queries: &[Logged]) -> Table {
+    let rows = queries.iter().map(|query| {
+        vec![
+            Cell::at(query.at),
+            Cell::code(query.out_trade_no.as_str()),
+            Cell::code(query.call.as_str()),
+            Cell::text(query.answer.replace('_', " ")),
+            Cell::text(format!("{} ms", query.took_ms)),
+            Cell::code(query.caused_by.as_str()),
+        ]
+    });
+    Table {
+        heads: &["When", "Payment", "Call", "Answer", "Took", "Caused by"],
+        rows: rows.collect(),
+        empty: "The gateway was not asked.",
     }
 }
 

@@ -24,10 +24,12 @@ use crate::store::{StoreError, orders, payments, pending};
 mod alarms;
 mod lines;
 mod plan;
+mod questions;
 mod schedule;
 pub(super) mod write;
 
 use super::raise_alarm::raise_alarm;
+use questions::Questions;
 pub use schedule::last_look_at;
 use write::Written;
 
@@ -110,10 +112,21 @@ impl<'a> Request<'a> {
 /// # Errors
 /// If the database fails; the next trigger does it again.
 pub async fn settle(app: &App, request: &Request<'_>) -> Result<Outcome, StoreError> {
+    let questions = Questions::default();
+    let outcome = settle_asking(app, request, &questions).await;
+    questions.keep(app, request).await;
+    outcome
+}
+
+async fn settle_asking(
+    app: &App,
+    request: &Request<'_>,
+    questions: &Questions,
+) -> Result<Outcome, StoreError> {
     let mut tries = 0;
     loop {
         tries += 1;
-        match try_settle(app, request).await {
+        match try_settle(app, request, questions).await {
             Ok(Some(outcome)) => return Ok(outcome),
             Ok(None) if tries < TRIES_MAX => {}
             Ok(None) => return Err(StoreError::Busy("the order keeps changing".into())),
@@ -129,12 +142,16 @@ pub async fn settle(app: &App, request: &Request<'_>) -> Result<Outcome, StoreEr
 }
 
 /// One try. `None`: the order changed under our hands.
-async fn try_settle(app: &App, request: &Request<'_>) -> Result<Option<Outcome>, StoreError> {
+async fn try_settle(
+    app: &App,
+    request: &Request<'_>,
+    questions: &Questions,
+) -> Result<Option<Outcome>, StoreError> {
     let Some(snapshot) = load(app, request.order_id).await? else {
         return Ok(Some(Outcome::NoSuchOrder));
     };
     let now = app.now();
-    let mut answers = ask(app, &snapshot, request, now).await;
+    let mut answers = ask(app, questions, &snapshot, request, now).await;
     if lacks_effect(request, &answers) {
         raise_account_alarms(app, &snapshot, &answers).await?;
         return Ok(Some(Outcome::Unknown));
@@ -142,11 +159,18 @@ async fn try_settle(app: &App, request: &Request<'_>) -> Result<Option<Outcome>,
     let mut decision = judge(app, &snapshot, &answers, now);
     let shown = answers.clone();
     if may_close(app, request, &decision) && decision.closes().next().is_some() {
-        close(app, &snapshot, &decision, &mut answers).await;
+        close(app, questions, &snapshot, &decision, &mut answers).await;
         decision = judge(app, &snapshot, &answers, now);
     }
-    let mut plan =
-        plan::Plan { request, snapshot: &snapshot, decision, shown, answers, asked_at: now };
+    let mut plan = plan::Plan {
+        request,
+        questions,
+        snapshot: &snapshot,
+        decision,
+        shown,
+        answers,
+        asked_at: now,
+    };
     loop {
         match write::write(app, &plan).await? {
             Written::Done(outcome) => return Ok(Some(outcome)),
@@ -199,7 +223,8 @@ fn lacks_effect(request: &Request<'_>, answers: &Answers) -> bool {
 pub async fn preview(app: &App, order_id: &OrderId) -> Result<Option<Decision>, StoreError> {
     let Some(snapshot) = load(app, order_id).await? else { return Ok(None) };
     let now = app.now();
-    let answers = ask(app, &snapshot, &Request::by(Trigger::Sweep, order_id), now).await;
+    let (questions, request) = (Questions::default(), Request::by(Trigger::Sweep, order_id));
+    let answers = ask(app, &questions, &snapshot, &request, now).await;
     Ok(Some(judge(app, &snapshot, &answers, now)))
 }
 
@@ -245,7 +270,13 @@ fn may_close(app: &App, request: &Request<'_>, decision: &Decision) -> bool {
 /// Asks about every attempt that can still bring money, about a closed one whose last look is due,
 /// and about one that a notification is about. Before a cancel also about every closed one that is
 /// still watched: its answer is part of the evidence.
-async fn ask(app: &App, snapshot: &Snapshot, request: &Request<'_>, now: DateTime<Utc>) -> Answers {
+async fn ask(
+    app: &App,
+    questions: &Questions,
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    now: DateTime<Utc>,
+) -> Answers {
     let notified = request.notified.as_ref();
     if let Some(asked) = notified.and_then(|notified| notified.answer.clone()) {
         return Answers::new(vec![asked]);
@@ -264,7 +295,7 @@ async fn ask(app: &App, snapshot: &Snapshot, request: &Request<'_>, now: DateTim
     };
     let priority = priority_of(app, snapshot, request, now);
     let asked = snapshot.attempts.iter().filter(concerned);
-    Answers::new(join_all(asked.map(|attempt| query(app, attempt, priority))).await)
+    Answers::new(join_all(asked.map(|attempt| questions.query(app, attempt, priority))).await)
 }
 
 /// What ends an order comes first, then whoever waits for an answer.
@@ -284,30 +315,25 @@ fn priority_of(
     }
 }
 
-async fn query(app: &App, attempt: &Attempt, priority: Priority) -> Asked {
-    let asked_at = app.now();
-    let answer = match app.gateway_of(&attempt.account) {
-        Some(gateway) => gateway.at(priority).query(attempt.out_trade_no.as_str(), asked_at).await,
-        None => Answer::Unknown(UnknownReason::NotAsked),
-    };
-    Asked { out_trade_no: attempt.out_trade_no.clone(), asked_at, answer }
-}
-
 /// Closes what waits, and puts what became of it in the place of *waiting*.
-async fn close(app: &App, snapshot: &Snapshot, decision: &Decision, answers: &mut Answers) {
+async fn close(
+    app: &App,
+    questions: &Questions,
+    snapshot: &Snapshot,
+    decision: &Decision,
+    answers: &mut Answers,
+) {
     let waiting = |attempt: &&Attempt| decision.closes().any(|no| *no == attempt.out_trade_no);
-    let closings = snapshot.attempts.iter().filter(waiting).map(|attempt| close_one(app, attempt));
+    let closings = snapshot.attempts.iter().filter(waiting);
+    let closings = closings.map(|attempt| close_one(app, questions, attempt));
     for asked in join_all(closings).await {
         answers.replace(asked);
     }
 }
 
-async fn close_one(app: &App, attempt: &Attempt) -> Asked {
+async fn close_one(app: &App, questions: &Questions, attempt: &Attempt) -> Asked {
     let asked_at = app.now();
-    let Some(gateway) = app.gateway_of(&attempt.account) else {
-        return unknown(attempt, asked_at, UnknownReason::NotAsked);
-    };
-    match gateway.at(Priority::Final).close(attempt.out_trade_no.as_str(), asked_at).await {
+    match questions.close(app, attempt, asked_at).await {
         CloseOutcome::Closed => Asked {
             out_trade_no: attempt.out_trade_no.clone(),
             asked_at,
@@ -315,7 +341,7 @@ async fn close_one(app: &App, attempt: &Attempt) -> Asked {
         },
         // Paid or closed in the meantime, or the answer to an earlier close got lost: ask again.
         CloseOutcome::StateChanged | CloseOutcome::NotExist => {
-            let asked = query(app, attempt, Priority::Final).await;
+            let asked = questions.query(app, attempt, Priority::Final).await;
             match asked.answer {
                 Answer::NotPaid(NotPaid::WaitBuyerPay { .. } | NotPaid::NotExist) => {
                     unknown(attempt, asked.asked_at, UnknownReason::NotClosed)
@@ -327,7 +353,9 @@ async fn close_one(app: &App, attempt: &Attempt) -> Asked {
             }
         }
         // A person has to be told; whatever else it was, it is asked again.
-        CloseOutcome::Unknown(reason) if reason.is_account_broken() => {
+        CloseOutcome::Unknown(reason)
+            if reason.is_account_broken() || reason == UnknownReason::NotAsked =>
+        {
             unknown(attempt, asked_at, reason)
         }
         CloseOutcome::Unknown(_) => unknown(attempt, asked_at, UnknownReason::NotClosed),

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::questions::Questions;
 use super::schedule::last_look_is_over;
 use super::{Outcome, Request, Snapshot};
 use crate::app::App;
@@ -19,6 +20,8 @@ use crate::store::pending::{Kind, Lane};
 /// A decision with everything that it rests on.
 pub(super) struct Plan<'a> {
     pub request: &'a Request<'a>,
+    /// What was asked until now, to be written down.
+    pub questions: &'a Questions,
     pub snapshot: &'a Snapshot,
     pub decision: Decision,
     /// What the gateway said before anything was closed.

@@ -81,7 +81,9 @@ pub(super) async fn write(app: &App, plan: &Plan<'_>) -> Result<Written, StoreEr
         tx.rollback().await?;
         return Ok(Written::Done(plan.outcome(Turn::Unchanged)));
     }
+    plan.questions.write(app, &mut tx, plan.request).await?;
     tx.commit().await?;
+    plan.questions.forget();
     tell(app, plan, turn, &entries, now);
     Ok(Written::Done(plan.outcome(turn)))
 }

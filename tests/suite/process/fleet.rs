@@ -119,6 +119,7 @@ private_key_file = "{dir}/app.pem"
 alipay_public_key_file = "{dir}/gateway.pem"
 notify_url = "http://{webhook}/v1/alipay/notify"
 code_life = "20s"
+calls_per_second = 1000
 [refund]
 spacing = "200ms"
 "#,

@@ -18,6 +18,7 @@ mod engine_poll;
 mod engines;
 mod forgeries;
 mod forward;
+mod gateway_budget;
 mod late_payments;
 mod leftovers;
 mod notifications;
