@@ -1,7 +1,7 @@
 //! What every use case works with: configuration, clock, ids, database, gateway, metrics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
@@ -15,13 +15,13 @@ use crate::domain::ids::{DeploymentId, OrderId};
 use crate::domain::payment::AccountRef;
 use crate::ids::Ids;
 use crate::metrics::Metrics;
-use crate::producer::early_end::EarlyEnds;
-use crate::producer::rocketmq::CheckAnswer;
 use crate::store::Store;
 
 mod changes;
+mod half_message_ends;
 
 pub use changes::{Changes, OrderWatch};
+pub use half_message_ends::{EndHalfMessage, HalfMessageEnds};
 
 /// The context of all use cases.
 #[derive(Debug)]
@@ -46,8 +46,8 @@ pub struct App {
     pub outbox_bell: Notify,
     /// Rings when a refund was written, so that the gateway hears of it without a delay.
     pub refund_bell: Notify,
-    /// Takes half messages that can be ended before the broker asks; none without a broker.
-    pub early_ends: OnceLock<EarlyEnds>,
+    /// Ends half messages before the broker asks.
+    pub half_message_ends: HalfMessageEnds,
     /// Whether the last call got an answer from the gateway that can be believed.
     pub gateway_answered: Arc<AtomicBool>,
     /// Whether this machine's clock agrees with the database's: if not, nothing is cancelled here.
@@ -83,8 +83,7 @@ impl App {
     /// Ends the half message of an order that has ended, if this process sent it: it is delivered
     /// if what it says has come true, else dropped.
     pub fn end_half_message(&self, order_id: &OrderId, has_come_true: bool) {
-        let answer = if has_come_true { CheckAnswer::Commit } else { CheckAnswer::Rollback };
-        if self.early_ends.get().is_some_and(|ends| ends.end(order_id.as_str(), answer)) {
+        if self.half_message_ends.end(order_id, has_come_true) {
             self.metrics.half_messages_ended_early.inc();
         }
     }

@@ -1,5 +1,6 @@
 //! Measures the service beside the raw limits of broker and database, in one run and on the same
-//! cores: `cargo run --release -p checkback-bench`. `docs/benchmark.md` says what each figure means.
+//! cores: `cargo run --release -p checkback-bench`. `docs/benchmark.md` says what each figure
+//! means.
 //!
 //! Reading order: [`scenarios`] has one measurement a file; each builds its surroundings with
 //! [`ground`], loads them with [`load`], and writes its figures into [`figures`].

@@ -4,9 +4,9 @@
 //!
 //! The client ends a half message only in the answer to its send or to a check-back. An end of
 //! one's own making names the copy by its place in the broker's log: the one that was sent, or the
-//! one that the last check-back here was about, for each round appends another. An end that names an
-//! older copy changes nothing (`TransactionalMessageServiceImpl`), but that a *commit* delivers it
-//! once more.
+//! one that the last check-back here was about, for each round appends another. An end that names
+//! an older copy changes nothing (`TransactionalMessageServiceImpl`), but that a *commit* delivers
+//! it once more.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::app::{App, EndHalfMessage};
 use crate::config::{OnClockMismatch, Rocketmq};
 use crate::consumers::{cancel_order, given_up, payment_check};
 use crate::domain::event::{ORDER_EVENTS_TOPIC, ORDER_PAID_TOPIC};
@@ -15,7 +15,7 @@ use crate::domain::payment_check::PAYMENT_CHECK_TOPIC;
 use crate::domain::timeout_message::ORDER_TIMEOUT_TOPIC;
 use crate::listener::OrderListener;
 use crate::producer::admin::{Admin, TopicType};
-use crate::producer::rocketmq::{EventProducer, TransactionProducer};
+use crate::producer::rocketmq::{CheckAnswer, EventProducer, TransactionProducer};
 use crate::producer::runtime::{BrokerSettings, MessagingRuntime};
 use crate::service::watch_broker::BrokerWatch;
 
@@ -81,7 +81,13 @@ impl Messaging {
         let topics = [ORDER_TIMEOUT_TOPIC, ORDER_PAID_TOPIC];
         let half_messages =
             TransactionProducer::start(&runtime, TIMEOUT_PRODUCER_GROUP, &topics, listener).await?;
-        if app.early_ends.set(half_messages.early_ends()).is_err() {
+        let ends = half_messages.early_ends();
+        let end: EndHalfMessage = Box::new(move |order_id, has_come_true| {
+            let delivered = CheckAnswer::Commit;
+            let answer = if has_come_true { delivered } else { CheckAnswer::Rollback };
+            ends.end(order_id.as_str(), answer)
+        });
+        if !app.half_message_ends.set(end) {
             tracing::warn!("half messages are ended early by another producer");
         }
         Ok(Self {

@@ -1,14 +1,14 @@
 //! Opens the context of all use cases: database, deployment id, gateway, metrics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::Notify;
 
 use crate::alipay::CallObserver;
-use crate::app::{App, Changes};
+use crate::app::{App, Changes, HalfMessageEnds};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Alarms, Config, Secret};
 use crate::domain::ids::DeploymentId;
@@ -75,7 +75,7 @@ pub async fn open_app(config: Config, environment: Environment) -> anyhow::Resul
         metrics,
         changes: Changes::default(),
         outbox_bell: Notify::new(),
-        early_ends: OnceLock::new(),
+        half_message_ends: HalfMessageEnds::default(),
         refund_bell: Notify::new(),
         gateway_answered,
         clock_trusted: AtomicBool::new(true),

@@ -27,8 +27,8 @@ pub(super) fn riding_event(app: &App, order: &OrderRecord) -> Option<OrderEvent>
 }
 
 /// Writes the event of a payment in the words of the order's half message, if it has one: the
-/// outbox tells of it a little later, or at once when the half message may be gone. `false`: nothing
-/// was written, the order's payment is told of like any other change.
+/// outbox tells of it a little later, or at once when the half message may be gone. `false`:
+/// nothing was written, the order's payment is told of like any other change.
 pub(super) async fn write_riding_event(
     app: &App,
     tx: &mut WriteTx<'_>,
@@ -44,7 +44,8 @@ pub(super) async fn write_riding_event(
 }
 
 /// Whether what the half message of an ended order says has become true. Only its own event makes
-/// it so: an order that was cancelled first, or paid with another amount, is told of in other words.
+/// it so: an order that was cancelled first, or paid with another amount, is told of in other
+/// words.
 pub(super) async fn has_come_true(app: &App, order: &OrderRecord) -> Result<bool, StoreError> {
     match riding_event(app, order) {
         Some(event) => outbox::contains(&app.store, &event.id).await,

@@ -208,8 +208,8 @@ pub async fn remove(tx: &mut WriteTx<'_>, subject: &str) -> Result<(), StoreErro
 /// If the database fails.
 pub async fn of_order(store: &Store, order_id: &OrderId) -> Result<Vec<Pending>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
-        "select subject, order_id, kind, lane, next_query_at_ms, check_count, query_count, last_answer, \
-         last_answer_at_ms, created_at_ms from pending_payments where order_id = ?",
+        "select subject, order_id, kind, lane, next_query_at_ms, check_count, query_count, \
+         last_answer, last_answer_at_ms, created_at_ms from pending_payments where order_id = ?",
     )
     .bind(order_id.as_str())
     .fetch_all(store.pool())

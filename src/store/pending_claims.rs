@@ -109,8 +109,8 @@ pub async fn due(
     now: DateTime<Utc>,
 ) -> Result<Vec<Pending>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
-        "select subject, order_id, kind, lane, next_query_at_ms, check_count, query_count, last_answer, \
-         last_answer_at_ms, created_at_ms from pending_payments \
+        "select subject, order_id, kind, lane, next_query_at_ms, check_count, query_count, \
+         last_answer, last_answer_at_ms, created_at_ms from pending_payments \
          where next_query_at_ms <= ? and leased_until_ms <= ? order by next_query_at_ms limit ?",
     )
     .bind(now.timestamp_millis())

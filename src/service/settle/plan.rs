@@ -163,8 +163,8 @@ impl Plan<'_> {
         open.map(|row| row.query_count).max().unwrap_or(0)
     }
 
-    /// Who looks at the order's rows from now on. The poll gives an order up that it has asked about
-    /// as often as it may, and takes it back once there is an answer.
+    /// Who looks at the order's rows from now on. The poll gives an order up that it has asked
+    /// about as often as it may, and takes it back once there is an answer.
     pub(super) fn lane(&self, app: &App, turn: Turn) -> Lane {
         let open = self.snapshot.pending.iter().filter(|row| row.kind == Kind::Attempt).count();
         let no_answer = match self.request.trigger {

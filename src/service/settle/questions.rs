@@ -66,8 +66,8 @@ impl Questions {
         self.lock().push(PaymentQuery { out_trade_no, call, answer, asked_at, took_ms });
     }
 
-    /// Writes down what was asked so far; it is kept until [`Self::forget`], for the transaction may
-    /// fail.
+    /// Writes down what was asked so far; it is kept until [`Self::forget`], for the transaction
+    /// may fail.
     pub(super) async fn write(
         &self,
         app: &App,
