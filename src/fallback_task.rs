@@ -80,9 +80,11 @@ pub async fn sweep(app: &Arc<App>) -> Result<Report, StoreError> {
 
 async fn sweep_lane(app: &Arc<App>, lane: Lane) -> Result<Report, StoreError> {
     let mut workers = Workers::new(app, Trigger::Sweep, lane);
-    for _ in 0..SWEEP_BATCHES_MAX {
-        let taken = workers.take_due().await?;
-        if taken == 0 && !workers.wait_for_one().await {
+    let mut batches = 0;
+    while batches < SWEEP_BATCHES_MAX {
+        if workers.take_due().await? > 0 {
+            batches += 1;
+        } else if !workers.wait_for_one().await {
             break;
         }
     }
@@ -94,19 +96,26 @@ pub async fn run_light_poll(app: Arc<App>, lane: Lane, stop: CancellationToken) 
     let interval = app.config.timeout.check_interval / 4;
     let interval = interval.clamp(POLL_INTERVAL_MIN, POLL_INTERVAL_MAX);
     let mut workers = Workers::new(&app, Trigger::Poll, lane);
+    let mut few_will_do = true;
     loop {
-        let taken = workers.take_due().await.unwrap_or_else(|error| {
+        let taken = if few_will_do {
+            workers.take_for_all_who_are_free().await
+        } else {
+            workers.take_due().await
+        };
+        let taken = taken.unwrap_or_else(|error| {
             tracing::warn!(%error, "the light poll failed, the next one does it again");
             0
         });
+        few_will_do = false;
         if taken > 0 && !stop.is_cancelled() {
             continue;
         }
-        tokio::select! {
+        few_will_do = tokio::select! {
             () = stop.cancelled() => break,
-            () = tokio::time::sleep(interval) => {}
-            _ = workers.wait_for_one(), if !workers.are_idle() => {}
-        }
+            () = tokio::time::sleep(interval) => true,
+            _ = workers.wait_for_one(), if !workers.are_idle() => false,
+        };
     }
     workers.finish().await;
 }

@@ -84,9 +84,17 @@ impl Workers {
     /// # Errors
     /// If no batch can be claimed; a failure of a single order is counted in the report.
     pub async fn take_due(&mut self) -> Result<usize, StoreError> {
-        let size = self.app.config.poll.workers;
-        let room = size.saturating_sub(self.settling.len());
-        if room < size.div_ceil(4).min(CLAIM_MAX) || !self.app.may_cancel() {
+        let few = self.app.config.poll.workers.div_ceil(4).min(CLAIM_MAX);
+        if self.room() < few { Ok(0) } else { self.take_for_all_who_are_free().await }
+    }
+
+    /// The same for as few workers as are free: the others may hang for long.
+    ///
+    /// # Errors
+    /// As those of [`Self::take_due`].
+    pub async fn take_for_all_who_are_free(&mut self) -> Result<usize, StoreError> {
+        let room = self.room();
+        if room == 0 || !self.app.may_cancel() {
             return Ok(0);
         }
         let claimed = claim(&self.app, self.lane, room).await?;
@@ -96,6 +104,10 @@ impl Workers {
             self.settling.spawn(async move { settle_one(&app, trigger, order_id).await });
         }
         Ok(count)
+    }
+
+    fn room(&self) -> usize {
+        self.app.config.poll.workers.saturating_sub(self.settling.len())
     }
 
     /// Waits until a worker is done; at once if nobody works. `false`: nobody did.

@@ -22,8 +22,9 @@ pub struct Lease {
     pub rows_max: i64,
 }
 
-/// Leases a batch of the rows of a lane that are due longest, and returns their orders, each once.
-/// Any number of instances may call it at the same time: each row goes to one of them.
+/// Leases the orders of a batch of the rows of a lane that are due longest, and returns them, each
+/// once. Any number of workers and instances may call it at the same time: an order goes to one of
+/// them, with all of its due rows. What was settled since the batch was read is left alone.
 ///
 /// # Errors
 /// If the database fails.
@@ -33,46 +34,48 @@ pub async fn claim_due(
     lease: &Lease,
     now: DateTime<Utc>,
 ) -> Result<Vec<OrderId>, StoreError> {
-    let subjects = due_subjects(store, lane, lease.rows_max, now).await?;
-    if subjects.is_empty() {
+    let due = due_orders(store, lane, lease.rows_max, now).await?;
+    if due.is_empty() {
         return Ok(Vec::new());
     }
     let mut tx = store.begin().await?;
     let mut claiming = sqlx::query(
         "update pending_payments set leased_by = ?, leased_until_ms = ? \
-         where leased_until_ms <= ? and subject in \
+         where leased_until_ms <= ? and next_query_at_ms <= ? and order_id in \
          (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&lease.token)
     .bind(lease.until.timestamp_millis())
+    .bind(now.timestamp_millis())
     .bind(now.timestamp_millis());
     for place in 0..CLAIM_MAX {
-        claiming = claiming.bind(subjects.get(place));
+        claiming = claiming.bind(due.get(place));
     }
     claiming.execute(tx.connection()).await?;
     tx.commit().await?;
     let mut claimed = sqlx::query_scalar(
-        "select order_id from pending_payments where leased_by = ? and subject in \
+        "select order_id from pending_payments where leased_by = ? and order_id in \
          (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&lease.token);
     for place in 0..CLAIM_MAX {
-        claimed = claimed.bind(subjects.get(place));
+        claimed = claimed.bind(due.get(place));
     }
     let orders: Vec<String> = claimed.fetch_all(store.pool()).await?;
     let orders: BTreeSet<String> = orders.into_iter().collect();
     Ok(orders.into_iter().map(OrderId::from_trusted).collect())
 }
 
-async fn due_subjects(
+/// The orders of the rows that are due longest, each once.
+async fn due_orders(
     store: &Store,
     lane: Lane,
     rows_max: i64,
     now: DateTime<Utc>,
 ) -> Result<Vec<String>, StoreError> {
     let rows_max = rows_max.min(i64::try_from(CLAIM_MAX).unwrap_or(i64::MAX));
-    Ok(sqlx::query_scalar(
-        "select subject from pending_payments \
+    let due: Vec<String> = sqlx::query_scalar(
+        "select order_id from pending_payments \
          where lane = ? and next_query_at_ms <= ? and leased_until_ms <= ? \
          order by next_query_at_ms limit ?",
     )
@@ -81,7 +84,9 @@ async fn due_subjects(
     .bind(now.timestamp_millis())
     .bind(rows_max)
     .fetch_all(store.pool())
-    .await?)
+    .await?;
+    let distinct: BTreeSet<String> = due.into_iter().collect();
+    Ok(distinct.into_iter().collect())
 }
 
 /// Frees what a worker of an earlier process held. Only for a database that a single instance uses.

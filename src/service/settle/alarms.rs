@@ -46,6 +46,10 @@ async fn write_lane_alarm(
     turn: Turn,
     now: DateTime<Utc>,
 ) -> Result<Option<Alarm>, StoreError> {
+    if !app.may_cancel() {
+        // Its rows stay as they are, in whatever lane.
+        return Ok(None);
+    }
     let (kind, id) = (AlarmKind::PollExhausted, plan.order().id.as_str());
     match (plan.was_slow(), plan.lane(app, turn) == Lane::Slow) {
         (false, true) => {

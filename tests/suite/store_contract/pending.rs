@@ -19,6 +19,7 @@ on_each_database!(
     a_batch_takes_the_oldest_rows,
     a_lane_is_claimed_by_itself_and_never_more_than_its_share,
     an_order_with_several_due_rows_is_claimed_once,
+    an_order_goes_to_one_claimer_with_all_of_its_due_rows,
     a_lease_keeps_others_away_until_it_ends,
     a_round_gives_the_lease_up,
     a_claim_of_nothing_is_empty,
@@ -186,6 +187,20 @@ async fn an_order_with_several_due_rows_is_claimed_once(db: &Database) {
     add_attempt(db, "ORDER", "CB1", at(2)).await;
     add_attempt(db, "ORDER", "CB2", at(3)).await;
     assert_eq!(claim(&db.store, &lease("t1", 80, 10), 10).await, ["ORDER"]);
+}
+
+async fn an_order_goes_to_one_claimer_with_all_of_its_due_rows(db: &Database) {
+    for (order, number) in [("A", "CB1"), ("B", "CB2"), ("C", "CB3")] {
+        add(db, order, at(5)).await;
+        add_attempt(db, order, number, at(5)).await;
+    }
+    let mut claimed = Vec::new();
+    for round in 0..6 {
+        let one_row = lease(&format!("t{round}"), 80, 1);
+        claimed.extend(claim_in(&db.store, Lane::Fast, &one_row, 10).await);
+    }
+    claimed.sort();
+    assert_eq!(claimed, ["A", "B", "C"], "whoever works on an order has its other rows, too");
 }
 
 async fn a_lease_keeps_others_away_until_it_ends(db: &Database) {

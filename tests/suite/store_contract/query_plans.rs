@@ -26,7 +26,7 @@ const READS_ALL: [&str; 6] = [
 const READ_BY_HAND: [&str; 3] = ["audit.rs", "audit", "server_settings.rs"];
 
 /// What must use which index, by a part of the statement that no other has.
-const INDEXES: [(&str, &str); 30] = [
+const INDEXES: [(&str, &str); 32] = [
     ("from bill_days where next_look_at_ms <= ?", "bill_days_by_due"),
     ("from bill_days where bill_day <", "bill_days_by_day"),
     ("from bill_days where bill_day >=", "bill_days_by_day"),
@@ -34,7 +34,9 @@ const INDEXES: [(&str, &str); 30] = [
     ("from payments where paid_at_ms >= ? and paid_at_ms < ?", "payments_by_paid_at"),
     ("from payments where paid_at_ms >= ? and app_id", "payments_by_paid_at"),
     ("from refunds r cross join payments p", "refunds_by_end"),
-    ("select subject from pending_payments", "pending_payments_by_lane"),
+    ("select order_id from pending_payments where lane", "pending_payments_by_lane"),
+    ("update pending_payments set leased_by = ?", "pending_payments_by_order"),
+    ("order_id from pending_payments where leased_by", "pending_payments_by_order"),
     ("update pending_payments set check_count", "pending_payments_by_order"),
     ("from pending_payments where order_id = ?", "pending_payments_by_order"),
     ("and not exists (select 1 from outbox earlier", "outbox_by_due"),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use checkback::app::App;
 use checkback::config::Config;
 use checkback::domain::order::Engine;
 use checkback::domain::trigger::Trigger;
@@ -22,7 +23,11 @@ fn use_poll(config: &mut Config) {
 }
 
 fn queries(app: &TestApp) -> u64 {
-    let text = app.app().metrics.encode().expect("metrics");
+    queries_by(app.app())
+}
+
+fn queries_by(instance: &App) -> u64 {
+    let text = instance.metrics.encode().expect("metrics");
     let lines = text.lines().filter(|line| line.contains("gateway_calls_total{method=\"query\""));
     lines.map(|line| line.rsplit(' ').next().expect("a count").parse::<u64>().expect("one")).sum()
 }
@@ -119,19 +124,31 @@ async fn a_hanging_exchange_takes_one_worker_and_nobody_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_instances_share_a_sweep_and_each_order_is_settled_once() {
-    const ORDERS: usize = 60;
-    let app = TestApp::start_without_broker().await;
+async fn instances_share_what_is_due_and_each_order_is_settled_once() {
+    const NEVER_TRIED: usize = 40;
+    const SCANNED: usize = 25;
+    let app = TestApp::start_configured(|config| {
+        config.timeout.engine = Engine::Poll;
+        config.timeout.query_schedule = vec![Duration::from_hours(1)];
+    })
+    .await;
     let mut orders = Vec::new();
-    for number in 0..ORDERS {
-        orders.push(app.place(&format!("order {number}")).await);
+    for number in 0..NEVER_TRIED + SCANNED {
+        let order = app.place(&format!("order {number}")).await;
+        if number >= NEVER_TRIED {
+            app.scan(&app.start_payment(&order).await).await;
+        }
+        orders.push(order);
     }
     let environment = Environment { clock: Arc::clone(&app.clock) as _, ids: Ids::from_entropy() };
     let other = open_app(app.app().config.clone(), environment).await.expect("another instance");
     let other = Arc::new(other);
     app.advance_past_window().await;
-    let sweeps = [app.app(), &other].map(|instance| async move {
-        let mut workers = Workers::new(instance, Trigger::Sweep, Lane::NoAttempt);
+    // Beside the sweeps of both, the poll of one is at work.
+    let lanes = [Lane::NoAttempt, Lane::Fast];
+    let sweepers = lanes.into_iter().flat_map(|lane| [(app.app(), lane), (&other, lane)]);
+    let sweeps = sweepers.map(|(instance, lane)| async move {
+        let mut workers = Workers::new(instance, Trigger::Sweep, lane);
         while workers.take_due().await.expect("a batch") > 0 || workers.wait_for_one().await {}
         workers.finish().await
     });
@@ -143,6 +160,8 @@ async fn two_instances_share_a_sweep_and_each_order_is_settled_once() {
     }
     let failed: i64 = reports.iter().map(|report| report.failed + report.still_pending).sum();
     assert_eq!(failed, 0, "{reports:?}");
+    let asked = queries(&app) + queries_by(&other);
+    assert_eq!(usize::try_from(asked), Ok(SCANNED), "nobody asks twice");
     other.store.close().await;
     app.finish().await;
 }
