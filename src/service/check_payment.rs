@@ -5,6 +5,7 @@ use crate::domain::ids::OrderId;
 use crate::domain::payment_check::CheckReason;
 use crate::domain::trigger::Trigger;
 use crate::producer::rocketmq::{EventProducer, SendError};
+use crate::store::pending::{self, Kind};
 use crate::store::{StoreError, orders};
 
 use super::arm_timer::{arm_deadline, arm_query};
@@ -55,7 +56,14 @@ async fn arm_next(
     let Some(record) = orders::find(&app.store, order_id).await? else { return Ok(()) };
     match reason {
         CheckReason::Deadline => arm_deadline(app, events, &record.order).await?,
-        CheckReason::Schedule { since } => arm_query(app, events, &record.order, since).await?,
+        // The schedule ends with its attempt, long before a window of days does.
+        CheckReason::Schedule { since } => {
+            let rows = pending::of_order(&app.store, order_id).await?;
+            let open = rows.iter().filter(|row| row.kind == Kind::Attempt);
+            if open.map(|row| row.created_at).any(|made_at| made_at == since) {
+                arm_query(app, events, &record.order, since).await?;
+            }
+        }
     }
     Ok(())
 }

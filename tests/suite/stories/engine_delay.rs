@@ -10,15 +10,22 @@ use checkback::domain::ids::OrderId;
 use checkback::domain::order::Engine;
 use checkback::domain::payment_check::{CheckReason, PAYMENT_CHECK_TOPIC, PaymentCheck};
 
-use crate::support::{TestApp, wait_until};
+use serde_json::json;
+
+use crate::support::{PAY_WINDOW, TestApp, wait_until};
 
 /// An id that no order has.
 const NOBODYS: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
-/// A poll that comes after every message, so that messages have to do the work.
 fn use_delay(config: &mut Config) {
     config.timeout.engine = Engine::Delay;
     config.timeout.query_schedule = [1, 2, 3].map(Duration::from_secs).to_vec();
+}
+
+/// The poll comes long after every message, on a slow machine too: messages have to do the work.
+fn use_messages_alone(config: &mut Config) {
+    use_delay(config);
+    config.timeout.check_interval = Duration::from_secs(20);
 }
 
 async fn deliver(app: &TestApp, order_id: &str, reason: CheckReason) -> Consumed {
@@ -39,7 +46,7 @@ async fn deliver(app: &TestApp, order_id: &str, reason: CheckReason) -> Consumed
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unpaid_order_is_cancelled_by_the_message_of_its_deadline() {
-    let app = TestApp::start_configured(use_delay).await;
+    let app = TestApp::start_configured(use_messages_alone).await;
     let never_tried = app.place_flash("never tried").await;
     let scanned = app.place_flash("scanned").await;
     let number = app.start_payment(&scanned).await;
@@ -56,13 +63,52 @@ async fn an_unpaid_order_is_cancelled_by_the_message_of_its_deadline() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_notification_is_noticed_on_the_query_schedule() {
-    let app = TestApp::start_configured(use_delay).await;
+    let app = TestApp::start_configured(use_messages_alone).await;
     app.fault("notify", "drop").await;
     let order = app.place("lost").await;
     let number = app.start_payment(&order).await;
     app.buyer_pays(&number).await;
     app.wait_for_status(&order, "paid").await;
     assert_eq!(app.event(&order, "paid").await["actor"], "payment_check");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_of_the_last_second_is_found_though_nobody_tells_of_it() {
+    for engine in [Engine::Delay, Engine::Poll] {
+        let app = TestApp::start_configured(|config| {
+            use_delay(config);
+            config.timeout.engine = engine;
+        })
+        .await;
+        app.fault("notify", "drop").await;
+        let order = app.place("last second").await;
+        let number = app.start_payment(&order).await;
+        app.scan(&number).await;
+        app.advance(PAY_WINDOW - Duration::from_secs(2)).await;
+        app.buyer_pays(&number).await;
+        app.advance(Duration::from_secs(6)).await;
+        app.wait_for_status(&order, "paid").await;
+        app.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_query_schedule_ends_with_its_attempt() {
+    let app = TestApp::start_configured(use_messages_alone).await;
+    let refused = json!({
+        "method": "alipay.trade.precreate", "kind": "business_failure",
+        "sub_code": "ACQ.TOTAL_FEE_EXCEED",
+    });
+    app.control("faults", refused).await;
+    let order = app.place_flash("refused").await;
+    let (status, problem) = app.try_pay(&order, json!({ "channel": "alipay" })).await;
+    assert!(!status.is_success(), "{problem}");
+    app.wait_for_status(&order, "cancelled").await;
+    assert_eq!(app.order(&order).await["payments"][0]["status"], "failed");
+    // One of the schedule, which would go on every second, and that of the deadline.
+    let delivered = app.metric("checkback_deliveries_total{answer=\"done\"}").await;
+    assert!(delivered <= 3, "{delivered} messages");
     app.finish().await;
 }
 
@@ -99,7 +145,7 @@ async fn a_message_early_late_twice_or_of_nobody_does_no_harm() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_beyond_the_brokers_timer_is_armed_again_piece_by_piece() {
     let app = TestApp::start_configured(|config| {
-        use_delay(config);
+        use_messages_alone(config);
         config.timeout.timer_max = Duration::from_secs(2);
     })
     .await;
