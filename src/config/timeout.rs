@@ -116,8 +116,18 @@ pub struct Terms {
     pub pay_window: Duration,
     /// How the timeout is driven.
     pub engine: Engine,
-    /// The key of the window.
-    key: String,
+    /// The section of their keys.
+    section: String,
+}
+
+impl Terms {
+    fn window_key(&self) -> String {
+        format!("{}.pay_window", self.section)
+    }
+
+    fn engine_key(&self) -> String {
+        format!("{}.engine", self.section)
+    }
 }
 
 impl Timeout {
@@ -140,10 +150,12 @@ impl Timeout {
     /// What every broker must have for these windows; `None` if no order has a half message.
     #[must_use]
     pub fn needed_of_brokers(&self) -> Option<Needed> {
-        let windows: Vec<_> = self.with_half_messages().map(|terms| terms.pay_window).collect();
+        let longest = self.with_half_messages().max_by_key(|terms| terms.pay_window)?;
         Some(Needed {
-            shortest_window: *windows.iter().min()?,
-            longest_window: *windows.iter().max()?,
+            shortest_window: self.with_half_messages().map(|terms| terms.pay_window).min()?,
+            longest_window: longest.pay_window,
+            longest_window_key: longest.window_key(),
+            engine_key: longest.engine_key(),
             grace: self.grace,
             check_interval: self.check_interval,
             max_checks: self.max_checks(),
@@ -152,15 +164,15 @@ impl Timeout {
     }
 
     fn terms(&self) -> Terms {
-        let key = "timeout.pay_window".to_owned();
-        Terms { pay_window: self.pay_window, engine: self.engine, key }
+        let section = "timeout".to_owned();
+        Terms { pay_window: self.pay_window, engine: self.engine, section }
     }
 
     fn terms_with(&self, name: &str, class: &OrderClass) -> Terms {
         Terms {
             pay_window: class.pay_window.unwrap_or(self.pay_window),
             engine: class.engine.unwrap_or(self.engine),
-            key: format!("timeout.class.{name}.pay_window"),
+            section: format!("timeout.class.{name}"),
         }
     }
 
@@ -174,11 +186,11 @@ impl Timeout {
     }
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        for Terms { pay_window, key, .. } in self.all_terms() {
-            let fits = (PAY_WINDOW_MIN..=PAY_WINDOW_MAX).contains(&pay_window);
-            if !fits || pay_window.subsec_nanos() != 0 {
+        for terms in self.all_terms() {
+            let fits = (PAY_WINDOW_MIN..=PAY_WINDOW_MAX).contains(&terms.pay_window);
+            if !fits || terms.pay_window.subsec_nanos() != 0 {
                 let why = "must be whole seconds, from 5s to 30 days";
-                return Err(ConfigError::invalid(&key, why));
+                return Err(ConfigError::invalid(&terms.window_key(), why));
             }
         }
         if self.check_interval < CHECK_INTERVAL_MIN || self.check_interval > self.pay_window {
@@ -217,8 +229,8 @@ impl Timeout {
         let needed = self.max_checks().saturating_add(SPARE_ROUNDS);
         let longest = self.with_half_messages().max_by_key(|terms| terms.pay_window);
         match longest {
-            Some(Terms { key, .. }) if self.broker_check_max < needed => {
-                let engine = key.replace("pay_window", "engine");
+            Some(terms) if self.broker_check_max < needed => {
+                let (key, engine) = (terms.window_key(), terms.engine_key());
                 let why = format!(
                     "the engine \"transaction\" can't hold {key}: the broker gives a half message \
                      up after {} checks every {:?}, but a window needs {needed}: set {engine} to \

@@ -66,6 +66,10 @@ pub struct Needed {
     pub shortest_window: Duration,
     /// The longest payment window.
     pub longest_window: Duration,
+    /// The key of the longest payment window.
+    pub longest_window_key: String,
+    /// The key that gives that window another engine.
+    pub engine_key: String,
     /// Time after the deadline in which nothing is cancelled.
     pub grace: Duration,
     /// How often the broker is expected to check back.
@@ -151,9 +155,8 @@ fn check_max(reported: &Reported, needed: &Needed) -> Option<Finding> {
     let to_the_end = rounds(needed.longest_window + needed.grace, interval);
     let least = to_the_end.max(needed.max_checks).saturating_add(SPARE_ROUNDS);
     let window = format!(
-        "the longest timeout.pay_window of {:?} with its grace and {SPARE_ROUNDS} rounds needs \
-         {least}",
-        needed.longest_window
+        "{} of {:?} with its grace and {SPARE_ROUNDS} rounds needs {least}",
+        needed.longest_window_key, needed.longest_window
     );
     if theirs < least {
         return Some(Finding {
@@ -163,8 +166,8 @@ fn check_max(reported: &Reported, needed: &Needed) -> Option<Finding> {
             weight: Weight::Mismatch,
             consequence: "the broker gives half messages up before their orders end".into(),
             remedy: format!(
-                "set {CHECK_MAX} to {least} or more, shorten that window, or give it the engine \
-                 \"delay\" (timeout.engine, timeout.class.<name>.engine)"
+                "set {CHECK_MAX} to {least} or more, shorten that window, or set {} to \"delay\"",
+                needed.engine_key
             ),
         });
     }
@@ -217,10 +220,14 @@ fn retention(reported: &Reported, needed: &Needed) -> Option<Finding> {
     (theirs < least).then(|| Finding {
         key: RETENTION,
         broker: format!("{} h", hours(theirs)),
-        ours: format!("the longest timeout.pay_window is {:?}", needed.longest_window),
+        ours: format!("{} is {:?}", needed.longest_window_key, needed.longest_window),
         weight: Weight::Mismatch,
         consequence: "half messages are deleted before their orders end".into(),
-        remedy: format!("set {RETENTION} to {} or more", hours(least)),
+        remedy: format!(
+            "set {RETENTION} to {} or more, or {} to \"delay\"",
+            hours(least),
+            needed.engine_key
+        ),
     })
 }
 

@@ -12,6 +12,8 @@ fn needed() -> Needed {
     Needed {
         shortest_window: Duration::from_mins(5),
         longest_window: Duration::from_mins(5),
+        longest_window_key: "timeout.class.slow.pay_window".into(),
+        engine_key: "timeout.class.slow.engine".into(),
         grace: Duration::from_secs(2),
         check_interval: Duration::from_secs(30),
         max_checks: 11,
@@ -119,8 +121,9 @@ fn a_finding_is_a_sentence_with_both_values_and_the_remedy() {
         "broker b: transactionCheckInterval is 60000 ms, timeout.check_interval is 30000 ms",
         "set transactionCheckInterval to 30000",
         "transactionCheckMax is 3",
-        "timeout.pay_window of 300s",
+        "timeout.class.slow.pay_window of 300s",
         "set transactionCheckMax to 14",
+        "set timeout.class.slow.engine to \"delay\"",
     ] {
         assert!(known.contains(word), "{word}: {known}");
     }
