@@ -226,7 +226,8 @@ async fn hand_out(state: Arc<State>, mut waiters: mpsc::Receiver<Waiter>) {
             () = state.changed.notified() => limiter = state.limiter(),
             _ = seconds.tick() => {
                 let speed = state.speed.load(Ordering::Relaxed);
-                if speed < FULL_SPEED && halved_at.is_none_or(|at| at.elapsed() >= HALVED_AT_MOST_EVERY) {
+                let rested = halved_at.is_none_or(|at| at.elapsed() >= HALVED_AT_MOST_EVERY);
+                if speed < FULL_SPEED && rested {
                     state.speed.store(speed + 1, Ordering::Relaxed);
                     limiter = state.limiter();
                 }

@@ -8,10 +8,11 @@ use super::assert_none;
 use super::source::{Parts, file, files, words};
 
 /// The section of each struct of `src/config`.
-const SECTIONS: [(&str, &str); 14] = [
+const SECTIONS: [(&str, &str); 15] = [
     ("Alarms", "alarms"),
     ("Audit", "audit"),
     ("Payment", "payment"),
+    ("Poll", "poll"),
     ("Reconcile", "reconcile"),
     ("Refund", "refund"),
     ("Http", "http"),

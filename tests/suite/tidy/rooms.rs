@@ -18,7 +18,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
     ("store", &["domain", "hash", "store"]),
     ("alipay", &["domain", "text", "alipay"]),
     ("producer", &["domain", "text", "producer"]),
-    ("app", &["domain", "clock", "ids", "metrics", "config", "store", "alipay"]),
+    ("app", &["domain", "clock", "ids", "metrics", "config", "store", "alipay", "producer"]),
     (
         "service",
         &[
