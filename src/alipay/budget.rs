@@ -2,7 +2,8 @@
 //! it. Alipay publishes no figure; it says when it had enough, and this goes slower then.
 //!
 //! Who ends an order is served first, then who waits for a page, then routine, then what has time;
-//! but every eighth permit goes to the class that is served last, so that nobody waits for ever.
+//! but every eighth permit goes to one of the later classes, each in turn, so that none of them
+//! waits for ever.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -16,8 +17,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// Calls that wait for their permit; more than that are not sent.
 const WAITING_MAX: usize = 4_096;
-/// One permit in so many goes to the class that is served last.
-const LAST_SERVED_EVERY: u32 = 8;
+/// One permit in so many goes to one of the later classes first, each in turn.
+const TURN_OF_LATER_EVERY: u32 = 8;
 /// The full speed; a gateway that has had enough halves it, each second gives one back.
 const FULL_SPEED: u32 = 16;
 /// The speed is halved no more often: calls under way are answered the same.
@@ -95,8 +96,11 @@ impl State {
     }
 
     fn limiter(&self) -> DefaultDirectRateLimiter {
-        let burst = self.calls_per_second.get() / BURST_PART;
-        let burst = burst / self.instances.load(Ordering::Relaxed).max(1);
+        let instances = self.instances.load(Ordering::Relaxed).max(1);
+        let part = instances.saturating_mul(BURST_PART * FULL_SPEED);
+        // A limiter is made at each change of speed, and its burst must not outweigh the rate.
+        let speed = self.speed.load(Ordering::Relaxed);
+        let burst = self.calls_per_second.get().saturating_mul(speed) / part;
         let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::with_period(self.period().max(Duration::from_micros(1)));
         let quota = quota.unwrap_or(Quota::per_second(self.calls_per_second));
@@ -172,9 +176,26 @@ struct Queues {
 }
 
 impl Queues {
+    /// Lets somebody wait; who finds too many waiting is told so by the end of its channel.
     fn add(&mut self, (priority, waiter): Waiter) {
-        self.classes[priority.place()].push_back(waiter);
-        self.note(priority.place());
+        if self.count() >= WAITING_MAX {
+            self.forget_who_gave_up();
+        }
+        if self.count() < WAITING_MAX {
+            self.classes[priority.place()].push_back(waiter);
+            self.note(priority.place());
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.classes.iter().map(VecDeque::len).sum()
+    }
+
+    fn forget_who_gave_up(&mut self) {
+        for place in 0..self.classes.len() {
+            self.classes[place].retain(|waiter| !waiter.is_closed());
+            self.note(place);
+        }
     }
 
     fn are_empty(&self) -> bool {
@@ -184,9 +205,11 @@ impl Queues {
     /// Gives a permit to whoever still waits for one. `false`: nobody does.
     fn hand_out_one(&mut self) -> bool {
         self.handed_out = self.handed_out.wrapping_add(1);
-        let last_first = self.handed_out.is_multiple_of(LAST_SERVED_EVERY);
-        for turn in 0..self.classes.len() {
-            let place = if last_first { self.classes.len() - 1 - turn } else { turn };
+        let turn_of_later = self.handed_out.is_multiple_of(TURN_OF_LATER_EVERY).then(|| {
+            let turn = self.handed_out / TURN_OF_LATER_EVERY;
+            self.later_class_in_turn(turn)
+        });
+        for place in turn_of_later.flatten().into_iter().chain(0..self.classes.len()) {
             while let Some(waiter) = self.classes[place].pop_front() {
                 self.note(place);
                 if waiter.send(()).is_ok() {
@@ -195,6 +218,14 @@ impl Queues {
             }
         }
         false
+    }
+
+    /// One of the classes after the first in which somebody waits, another one each turn.
+    fn later_class_in_turn(&self, turn: u32) -> Option<usize> {
+        let waits = |place: &usize| !self.classes[*place].is_empty();
+        let later: Vec<_> = (1..self.classes.len()).filter(waits).collect();
+        let count = u32::try_from(later.len()).ok().filter(|count| *count > 0)?;
+        later.get(usize::try_from(turn % count).ok()?).copied()
     }
 
     fn note(&self, place: usize) {
@@ -245,89 +276,4 @@ async fn hand_out(state: Arc<State>, mut waiters: mpsc::Receiver<Waiter>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn per_second(calls: u32) -> NonZeroU32 {
-        NonZeroU32::new(calls).expect("not zero")
-    }
-
-    async fn permits_within(budget: &Budget, time: Duration) -> u32 {
-        let deadline = Instant::now() + time;
-        let mut permits = 0;
-        while tokio::time::timeout_at(deadline, budget.permit(Priority::Routine)).await.is_ok() {
-            permits += 1;
-        }
-        permits
-    }
-
-    #[tokio::test]
-    async fn calls_stay_within_the_share_of_an_instance() {
-        let budget = Budget::new(per_second(100));
-        let alone = permits_within(&budget, Duration::from_secs(1)).await;
-        assert!((60..=111).contains(&alone), "{alone} of 100 and a burst of 10");
-        budget.share_between(4);
-        assert_eq!(budget.calls_per_minute(), 25 * 60);
-        let shared = permits_within(&budget, Duration::from_secs(1)).await;
-        assert!((10..=28).contains(&shared), "{shared} of 25 and a burst of 2");
-    }
-
-    #[tokio::test]
-    async fn a_gateway_that_has_had_enough_is_called_half_as_often_and_then_more_again() {
-        let budget = Budget::new(per_second(160));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        assert!(!budget.is_slowed());
-        for _ in 0..20 {
-            budget.slow_down();
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        assert!(budget.is_slowed());
-        assert_eq!(budget.calls_per_minute(), 80 * 60, "halved once for calls of one moment");
-        tokio::time::sleep(Duration::from_millis(2_500)).await;
-        let now = budget.calls_per_minute();
-        assert!(now > 80 * 60 && now < 160 * 60, "{now}");
-    }
-
-    #[tokio::test]
-    async fn final_checks_go_first_and_nobody_waits_for_ever() {
-        let budget = Arc::new(Budget::new(per_second(50)));
-        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let mut tasks = tokio::task::JoinSet::new();
-        // The burst is used up before.
-        for _ in 0..6 {
-            assert!(budget.permit(Priority::Routine).await);
-        }
-        for priority in [Priority::Background, Priority::Routine, Priority::Final] {
-            for _ in 0..10 {
-                let (budget, order) = (Arc::clone(&budget), Arc::clone(&order));
-                tasks.spawn(async move {
-                    assert!(budget.permit(priority).await);
-                    order.lock().expect("not poisoned").push(priority);
-                });
-            }
-            tokio::task::yield_now().await;
-        }
-        while let Some(done) = tasks.join_next().await {
-            done.expect("a permit");
-        }
-        let order = order.lock().expect("not poisoned");
-        let finals = order[..14].iter().filter(|one| **one == Priority::Final).count();
-        assert!(finals >= 9, "{order:?}");
-        let background = order[..16].iter().filter(|one| **one == Priority::Background).count();
-        assert!(background >= 1, "{order:?}");
-    }
-
-    #[tokio::test]
-    async fn who_gives_up_takes_no_permit() {
-        let budget = Budget::new(per_second(10));
-        assert!(budget.permit(Priority::Final).await);
-        for _ in 0..20 {
-            let waited =
-                tokio::time::timeout(Duration::from_millis(1), budget.permit(Priority::Final));
-            drop(waited.await);
-        }
-        let next =
-            tokio::time::timeout(Duration::from_millis(500), budget.permit(Priority::Routine));
-        assert!(next.await.expect("in time"));
-    }
-}
+mod tests;
