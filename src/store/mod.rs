@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, AnyPool, Connection};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, MutexGuard};
 
 pub mod alarm_causes;
 mod alarm_list;
@@ -77,15 +77,16 @@ impl Backend {
 pub struct Store {
     pool: AnyPool,
     backend: Backend,
-    /// SQLite has one writer: waiting here in a queue is fair, its own busy handler is not.
-    writer: Semaphore,
+    /// SQLite has one writer: waiting here in a queue is fair, its own busy handler is not. The
+    /// connection stays with the turn, because its pages are no other's.
+    writer: Mutex<Option<Held>>,
 }
 
 /// A transaction that may write. Dropped without [`WriteTx::commit`], nothing of it happened.
 #[derive(Debug)]
 pub struct WriteTx<'a> {
     held: Held,
-    _turn: Option<SemaphorePermit<'a>>,
+    turn: Option<MutexGuard<'a, Option<Held>>>,
 }
 
 /// A connection for reads that follow each other.
@@ -107,7 +108,7 @@ impl Store {
         let first = limited(ACQUIRE_TIMEOUT, AnyConnection::connect_with(&options)).await?;
         first.close().await?;
         let pool = connection::pool(options, backend);
-        Ok(Self { pool, backend, writer: Semaphore::new(1) })
+        Ok(Self { pool, backend, writer: Mutex::new(None) })
     }
 
     /// Opens a transaction that may write.
@@ -116,13 +117,17 @@ impl Store {
     /// [`StoreError::NoConnection`] or [`StoreError::Busy`] if no connection or turn was to be had
     /// in time.
     pub async fn begin(&self) -> Result<WriteTx<'_>, StoreError> {
-        let turn = self.turn().await?;
-        let mut held = Held::take(&self.pool).await?;
+        let mut turn = self.turn().await?;
+        let kept = turn.as_mut().and_then(|turn| turn.take());
+        let mut held = match kept {
+            Some(held) => held,
+            None => Held::take(&self.pool).await?,
+        };
         match self.backend {
             Backend::Sqlite => held.begin("begin immediate").await?,
             Backend::Mysql => held.begin("begin").await?,
         }
-        Ok(WriteTx { held, _turn: turn })
+        Ok(WriteTx { held, turn })
     }
 
     /// Takes a connection for reads that follow each other: each by itself would wait for one, and
@@ -158,6 +163,7 @@ impl Store {
 
     /// Closes all connections.
     pub async fn close(&self) {
+        drop(self.writer.lock().await.take());
         self.pool.close().await;
     }
 
@@ -171,13 +177,13 @@ impl Store {
         Pooled::scanning(&self.pool)
     }
 
-    async fn turn(&self) -> Result<Option<SemaphorePermit<'_>>, StoreError> {
+    async fn turn(&self) -> Result<Option<MutexGuard<'_, Option<Held>>>, StoreError> {
         if self.backend != Backend::Sqlite {
             return Ok(None);
         }
-        match tokio::time::timeout(ACQUIRE_TIMEOUT, self.writer.acquire()).await {
-            Ok(Ok(permit)) => Ok(Some(permit)),
-            Ok(Err(_)) | Err(_) => Err(StoreError::Busy("no turn to write in time".into())),
+        match tokio::time::timeout(ACQUIRE_TIMEOUT, self.writer.lock()).await {
+            Ok(turn) => Ok(Some(turn)),
+            Err(_) => Err(StoreError::Busy("no turn to write in time".into())),
         }
     }
 }
@@ -189,7 +195,9 @@ impl WriteTx<'_> {
     /// [`StoreError::CommitUnknown`]: the answer got lost, it may or may not have happened;
     /// [`StoreError::Busy`]: it did not, and may be tried again.
     pub async fn commit(mut self) -> Result<(), StoreError> {
-        self.held.end("commit").await.map_err(StoreError::of_commit)
+        self.held.end("commit").await.map_err(StoreError::of_commit)?;
+        self.keep();
+        Ok(())
     }
 
     /// Undoes everything at once instead of when the connection is used next.
@@ -197,7 +205,16 @@ impl WriteTx<'_> {
     /// # Errors
     /// If the connection broke; the database undoes it then.
     pub async fn rollback(mut self) -> Result<(), StoreError> {
-        Ok(self.held.end("rollback").await?)
+        self.held.end("rollback").await?;
+        self.keep();
+        Ok(())
+    }
+
+    /// Leaves the connection to whoever has the next turn.
+    fn keep(self) {
+        if let Some(mut turn) = self.turn {
+            *turn = Some(self.held);
+        }
     }
 
     fn connection(&mut self) -> &mut Held {
