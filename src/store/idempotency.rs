@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Reader, StoreError, WriteTx, inserted_once};
+use super::{Store, StoreError, WriteTx, inserted_once};
 use crate::domain::ids::OrderId;
 
 /// A key that was used before.
@@ -18,11 +18,11 @@ pub struct UsedKey {
 ///
 /// # Errors
 /// If the database fails.
-pub async fn find(reader: &mut Reader, key_hash: &str) -> Result<Option<UsedKey>, StoreError> {
+pub async fn find(store: &Store, key_hash: &str) -> Result<Option<UsedKey>, StoreError> {
     let row =
         sqlx::query_as("select request_hash, response from idempotency_keys where key_hash = ?")
             .bind(key_hash)
-            .fetch_optional(reader.connection())
+            .fetch_optional(store.pool())
             .await?;
     Ok(row)
 }

@@ -89,12 +89,6 @@ pub struct WriteTx<'a> {
     turn: Option<MutexGuard<'a, Option<Held>>>,
 }
 
-/// A connection for reads that follow each other.
-#[derive(Debug)]
-pub struct Reader {
-    held: Held,
-}
-
 impl Store {
     /// Opens the database at a `sqlite:` or `mysql:` address; a SQLite file is made if missing.
     ///
@@ -128,15 +122,6 @@ impl Store {
             Backend::Mysql => held.begin("begin").await?,
         }
         Ok(WriteTx { held, turn })
-    }
-
-    /// Takes a connection for reads that follow each other: each by itself would wait for one, and
-    /// have it tested when it is given back.
-    ///
-    /// # Errors
-    /// If none was to be had in time.
-    pub async fn reader(&self) -> Result<Reader, StoreError> {
-        Ok(Reader { held: Held::take(&self.pool).await? })
     }
 
     /// The kind of database.
@@ -217,12 +202,6 @@ impl WriteTx<'_> {
         }
     }
 
-    fn connection(&mut self) -> &mut Held {
-        &mut self.held
-    }
-}
-
-impl Reader {
     fn connection(&mut self) -> &mut Held {
         &mut self.held
     }

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use super::stock_ledger::{self, Movement};
-use super::{Reader, Store, StoreError, inserted_once};
+use super::{Store, StoreError, inserted_once};
 use crate::domain::ids::SkuId;
 use crate::domain::money::Fen;
 use crate::domain::stock::Sku;
@@ -43,16 +43,17 @@ impl Row {
     }
 }
 
-const SELECT_BY_ID: &str =
-    "select sku_id, title, price_fen, available, locked, sold from skus where sku_id = ?";
-
 /// Reads one SKU.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn find(store: &Store, sku_id: &SkuId) -> Result<Option<Sku>, StoreError> {
-    let row: Option<Row> =
-        sqlx::query_as(SELECT_BY_ID).bind(sku_id.as_str()).fetch_optional(store.pool()).await?;
+    let row: Option<Row> = sqlx::query_as(
+        "select sku_id, title, price_fen, available, locked, sold from skus where sku_id = ?",
+    )
+    .bind(sku_id.as_str())
+    .fetch_optional(store.pool())
+    .await?;
     row.map(Row::into_sku).transpose()
 }
 
@@ -63,14 +64,7 @@ pub const LOOKUP_MAX: usize = 20;
 ///
 /// # Errors
 /// If the database fails.
-pub async fn find_many(reader: &mut Reader, wanted: &[Quantity]) -> Result<Vec<Sku>, StoreError> {
-    if let [only] = wanted {
-        let row: Option<Row> = sqlx::query_as(SELECT_BY_ID)
-            .bind(only.sku_id.as_str())
-            .fetch_optional(reader.connection())
-            .await?;
-        return row.into_iter().map(Row::into_sku).collect();
-    }
+pub async fn find_many(store: &Store, wanted: &[Quantity]) -> Result<Vec<Sku>, StoreError> {
     let mut query = sqlx::query_as(
         "select sku_id, title, price_fen, available, locked, sold from skus where sku_id in \
          (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -78,7 +72,7 @@ pub async fn find_many(reader: &mut Reader, wanted: &[Quantity]) -> Result<Vec<S
     for place in 0..LOOKUP_MAX {
         query = query.bind(wanted.get(place).map(|quantity| quantity.sku_id.as_str()));
     }
-    let rows: Vec<Row> = query.fetch_all(reader.connection()).await?;
+    let rows: Vec<Row> = query.fetch_all(store.pool()).await?;
     rows.into_iter().map(Row::into_sku).collect()
 }
 

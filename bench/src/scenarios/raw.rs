@@ -89,7 +89,6 @@ pub(super) struct Transactions {
 impl Transactions {
     /// Orders of one piece of each of the SKUs in turn, priced once.
     pub(super) async fn prepare(app: &Arc<App>, skus: u64) -> anyhow::Result<Self> {
-        let mut reader = app.store.reader().await?;
         let mut priced = Vec::new();
         let mut requests = Vec::new();
         for number in 0..skus {
@@ -103,7 +102,7 @@ impl Transactions {
                 quantities: vec![Quantity { sku_id, pieces: 1 }],
                 metadata: "null".to_owned(),
             };
-            priced.push(price(app, &mut reader, &request).await?);
+            priced.push(price(app, &request).await?);
             requests.push(request);
         }
         Ok(Self { app: Arc::clone(app), requests, priced, numbers: AtomicU64::new(0) })

@@ -9,7 +9,6 @@ use crate::domain::ids::OrderId;
 use crate::domain::money::Fen;
 use crate::domain::order::{Engine, Order, OrderStatus};
 use crate::domain::stock::Sku;
-use crate::store::Reader;
 use crate::store::orders::{Item, OrderRecord};
 use crate::store::skus::{self, Quantity};
 
@@ -46,15 +45,11 @@ impl Draft {
 ///
 /// # Errors
 /// If the request can't be met, or the database fails.
-pub async fn price(
-    app: &App,
-    reader: &mut Reader,
-    request: &PlaceOrder,
-) -> Result<Priced, PlaceError> {
+pub async fn price(app: &App, request: &PlaceOrder) -> Result<Priced, PlaceError> {
     let class = request.class.as_deref();
     let terms = app.config.timeout.terms_of(class);
     let terms = terms.ok_or_else(|| PlaceError::UnknownClass(class.unwrap_or("").into()))?;
-    let known = skus::find_many(reader, &request.quantities).await?;
+    let known = skus::find_many(&app.store, &request.quantities).await?;
     let mut items = Vec::with_capacity(request.quantities.len());
     let mut amount = Fen::ZERO;
     for Quantity { sku_id, pieces } in &request.quantities {

@@ -14,7 +14,7 @@ use crate::domain::order::Engine;
 use crate::hash::sha256_hex;
 use crate::producer::rocketmq::{EventProducer, TransactionProducer};
 use crate::store::skus::Quantity;
-use crate::store::{Reader, StoreError, barriers, idempotency, skus};
+use crate::store::{StoreError, barriers, idempotency, skus};
 
 use super::arm_timer::arm_deadline;
 use super::forward::half_message;
@@ -115,12 +115,10 @@ pub async fn place_order(
     request: &PlaceOrder,
 ) -> Result<Placed, PlaceError> {
     let key_hash = sha256_hex(&[&request.storefront, &request.idempotency_key]);
-    let mut reader = app.store.reader().await?;
-    if let Some(placed) = repeated(&mut reader, &key_hash, &request.request_hash).await? {
+    if let Some(placed) = repeated(app, &key_hash, &request.request_hash).await? {
         return Ok(placed);
     }
-    let priced = price(app, &mut reader, request).await?;
-    drop(reader);
+    let priced = price(app, request).await?;
     let draft = priced.draft(app, request, &key_hash, false)?;
     let created = match priced.engine() {
         Engine::Transaction if app.half_messages_fit() => {
@@ -141,11 +139,11 @@ pub async fn place_order(
 }
 
 async fn repeated(
-    reader: &mut Reader,
+    app: &App,
     key_hash: &str,
     request_hash: &str,
 ) -> Result<Option<Placed>, PlaceError> {
-    match idempotency::find(reader, key_hash).await? {
+    match idempotency::find(&app.store, key_hash).await? {
         None => Ok(None),
         Some(used) if used.request_hash == request_hash => {
             Ok(Some(Placed { body: used.response, repeated: true }))
@@ -225,11 +223,8 @@ async fn conclude(
             app.metrics.order("refused");
             Err(PlaceError::OutOfStock(sku_id))
         }
-        Creation::KeyTaken | Creation::Tombstoned => {
-            let mut reader = app.store.reader().await?;
-            let placed = repeated(&mut reader, key_hash, request_hash).await?;
-            let given_up = || StoreError::Busy("the order was given up, try again".into()).into();
-            placed.ok_or_else(given_up)
-        }
+        Creation::KeyTaken | Creation::Tombstoned => repeated(app, key_hash, request_hash)
+            .await?
+            .ok_or_else(|| StoreError::Busy("the order was given up, try again".into()).into()),
     }
 }

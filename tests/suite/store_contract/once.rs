@@ -33,18 +33,12 @@ async fn insert(store: &Store, key: &str, answer: &str) -> Result<bool, StoreErr
     Ok(is_first)
 }
 
-/// The answer that the key `k1` got.
-async fn found(db: &Database) -> Option<UsedKey> {
-    let mut reader = db.store.reader().await.expect("a connection");
-    idempotency::find(&mut reader, "k1").await.expect("readable")
-}
-
 async fn a_key_keeps_its_first_answer(db: &Database) {
-    assert_eq!(found(db).await, None);
+    assert_eq!(idempotency::find(&db.store, "k1").await.expect("readable"), None);
     assert!(insert(&db.store, "k1", "A").await.expect("an answer"));
     assert!(!insert(&db.store, "k1", "B").await.expect("an answer"));
     assert!(insert(&db.store, "k2", "C").await.expect("an answer"));
-    assert_eq!(found(db).await, Some(used("A")));
+    assert_eq!(idempotency::find(&db.store, "k1").await.expect("readable"), Some(used("A")));
 }
 
 async fn a_key_of_a_transaction_that_rolled_back_is_free(db: &Database) {
@@ -52,7 +46,7 @@ async fn a_key_of_a_transaction_that_rolled_back_is_free(db: &Database) {
     let first = idempotency::insert(&mut tx, "k1", &used("A"), &order_id("A"), at(1)).await;
     assert!(first.expect("an answer"));
     tx.rollback().await.expect("rolled back");
-    assert_eq!(found(db).await, None);
+    assert_eq!(idempotency::find(&db.store, "k1").await.expect("readable"), None);
     assert!(insert(&db.store, "k1", "B").await.expect("an answer"));
 }
 
@@ -67,7 +61,7 @@ async fn of_twins_with_the_same_key_exactly_one_is_first(db: &Database) {
     let first: Vec<_> =
         names.iter().zip(first).filter(|(_, first)| *first.as_ref().expect("an answer")).collect();
     let [(winner, _)] = first.as_slice() else { panic!("{first:?}") };
-    let found = found(db).await;
+    let found = idempotency::find(&db.store, "k1").await.expect("readable");
     assert_eq!(found, Some(used(winner)));
 }
 
