@@ -14,6 +14,12 @@ pub struct UsedKey {
     pub response: String,
 }
 
+impl From<(String, String)> for UsedKey {
+    fn from((request_hash, response): (String, String)) -> Self {
+        Self { request_hash, response }
+    }
+}
+
 /// Looks a key up.
 ///
 /// # Errors

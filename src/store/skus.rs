@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::idempotency::{self, UsedKey};
 use super::stock_ledger::{self, Movement};
 use super::{Store, StoreError, inserted_once};
 use crate::domain::ids::SkuId;
@@ -60,20 +61,65 @@ pub async fn find(store: &Store, sku_id: &SkuId) -> Result<Option<Sku>, StoreErr
 /// SKUs that one read looks up; as many as an order has lines at most.
 pub const LOOKUP_MAX: usize = 20;
 
-/// Reads the SKUs of an order in one go; unknown ones are missing from the answer.
+/// What is known before an order is placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookUp {
+    /// The SKUs that are wanted; unknown ones are missing.
+    pub skus: Vec<Sku>,
+    /// The idempotency key, if it was used before.
+    pub used: Option<UsedKey>,
+}
+
+#[derive(sqlx::FromRow)]
+struct LookUpRow {
+    #[sqlx(flatten)]
+    sku: Row,
+    request_hash: Option<String>,
+    response: Option<String>,
+}
+
+macro_rules! select_looked_up {
+    ($rest:literal) => {
+        concat!(
+            "select sku_id, title, price_fen, available, locked, sold, request_hash, response \
+             from skus left join idempotency_keys on key_hash = ? ",
+            $rest
+        )
+    };
+}
+
+const SELECT_ONE: &str = select_looked_up!("where sku_id = ?");
+
+const SELECT_MANY: &str = select_looked_up!(
+    "where sku_id in (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+);
+
+/// Reads the SKUs of an order, and whether its idempotency key was used, in one go: whoever is
+/// refused waits for nothing else.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn find_many(store: &Store, wanted: &[Quantity]) -> Result<Vec<Sku>, StoreError> {
-    let mut query = sqlx::query_as(
-        "select sku_id, title, price_fen, available, locked, sold from skus where sku_id in \
-         (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    );
-    for place in 0..LOOKUP_MAX {
+pub async fn look_up(
+    store: &Store,
+    wanted: &[Quantity],
+    key_hash: &str,
+) -> Result<LookUp, StoreError> {
+    let (statement, places) =
+        if wanted.len() == 1 { (SELECT_ONE, 1) } else { (SELECT_MANY, LOOKUP_MAX) };
+    let mut query = sqlx::query_as(statement).bind(key_hash);
+    for place in 0..places {
         query = query.bind(wanted.get(place).map(|quantity| quantity.sku_id.as_str()));
     }
-    let rows: Vec<Row> = query.fetch_all(store.pool()).await?;
-    rows.into_iter().map(Row::into_sku).collect()
+    let rows: Vec<LookUpRow> = query.fetch_all(store.pool()).await?;
+    let mut found = LookUp { skus: Vec::with_capacity(rows.len()), used: None };
+    for LookUpRow { sku, request_hash, response } in rows {
+        found.skus.push(sku.into_sku()?);
+        found.used = request_hash.zip(response).map(UsedKey::from);
+    }
+    if found.skus.is_empty() {
+        found.used = idempotency::find(store, key_hash).await?;
+    }
+    Ok(found)
 }
 
 /// Makes a SKU with its first stock. `false`: it exists already.

@@ -81,8 +81,9 @@ pub(super) async fn measure(run: &mut Run) -> anyhow::Result<()> {
     run.add("the two limits in series", series, Unit::PerSecond);
     run.add("orders ÷ limits in series, closed loop", ratio(orders.rate(), series), Unit::PerMille);
     if let Some((rate, load)) = &open {
-        run.add_load("orders over HTTP, highest open loop", load);
-        run.add("orders ÷ limits in series, open loop", ratio(*rate, series), Unit::PerMille);
+        run.add_load(&format!("orders over HTTP, open loop of {rate}/s"), load);
+        let open = ratio(load.per_second(), series);
+        run.add("orders ÷ limits in series, open loop", open, Unit::PerMille);
     }
     run.add_memory();
     half_messages.stop().await;

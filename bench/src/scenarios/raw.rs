@@ -18,7 +18,7 @@ use checkback::producer::rocketmq::{
 use checkback::producer::runtime::BoxFuture;
 use checkback::run::broker_settings;
 use checkback::service::place_order::{Creation, PlaceOrder, Priced, create, price};
-use checkback::store::skus::Quantity;
+use checkback::store::skus::{self, Quantity};
 
 use crate::ground::sku_name;
 
@@ -102,7 +102,8 @@ impl Transactions {
                 quantities: vec![Quantity { sku_id, pieces: 1 }],
                 metadata: "null".to_owned(),
             };
-            priced.push(price(app, &request).await?);
+            let found = skus::look_up(&app.store, &request.quantities, "").await?;
+            priced.push(price(app, &request, &found.skus)?);
             requests.push(request);
         }
         Ok(Self { app: Arc::clone(app), requests, priced, numbers: AtomicU64::new(0) })

@@ -10,7 +10,7 @@ use crate::domain::money::Fen;
 use crate::domain::order::{Engine, Order, OrderStatus};
 use crate::domain::stock::Sku;
 use crate::store::orders::{Item, OrderRecord};
-use crate::store::skus::{self, Quantity};
+use crate::store::skus::Quantity;
 
 /// The order class of orders that name none.
 const DEFAULT_CLASS: &str = "default";
@@ -41,15 +41,15 @@ impl Draft {
     }
 }
 
-/// Prices a request. What is sold out is refused here, by a read, before any half message goes out.
+/// Prices a request by what was read of its SKUs. What is sold out is refused here, before any half
+/// message goes out.
 ///
 /// # Errors
-/// If the request can't be met, or the database fails.
-pub async fn price(app: &App, request: &PlaceOrder) -> Result<Priced, PlaceError> {
+/// If the request can't be met.
+pub fn price(app: &App, request: &PlaceOrder, known: &[Sku]) -> Result<Priced, PlaceError> {
     let class = request.class.as_deref();
     let terms = app.config.timeout.terms_of(class);
     let terms = terms.ok_or_else(|| PlaceError::UnknownClass(class.unwrap_or("").into()))?;
-    let known = skus::find_many(&app.store, &request.quantities).await?;
     let mut items = Vec::with_capacity(request.quantities.len());
     let mut amount = Fen::ZERO;
     for Quantity { sku_id, pieces } in &request.quantities {

@@ -13,6 +13,7 @@ use crate::domain::ids::SkuId;
 use crate::domain::order::Engine;
 use crate::hash::sha256_hex;
 use crate::producer::rocketmq::{EventProducer, TransactionProducer};
+use crate::store::idempotency::UsedKey;
 use crate::store::skus::Quantity;
 use crate::store::{StoreError, barriers, idempotency, skus};
 
@@ -115,10 +116,11 @@ pub async fn place_order(
     request: &PlaceOrder,
 ) -> Result<Placed, PlaceError> {
     let key_hash = sha256_hex(&[&request.storefront, &request.idempotency_key]);
-    if let Some(placed) = repeated(app, &key_hash, &request.request_hash).await? {
-        return Ok(placed);
+    let found = skus::look_up(&app.store, &request.quantities, &key_hash).await?;
+    if let Some(used) = found.used {
+        return repeat(used, &request.request_hash);
     }
-    let priced = price(app, request).await?;
+    let priced = price(app, request, &found.skus)?;
     let draft = priced.draft(app, request, &key_hash, false)?;
     let created = match priced.engine() {
         Engine::Transaction if app.half_messages_fit() => {
@@ -138,17 +140,12 @@ pub async fn place_order(
     conclude(app, creation, &key_hash, &request.request_hash).await
 }
 
-async fn repeated(
-    app: &App,
-    key_hash: &str,
-    request_hash: &str,
-) -> Result<Option<Placed>, PlaceError> {
-    match idempotency::find(&app.store, key_hash).await? {
-        None => Ok(None),
-        Some(used) if used.request_hash == request_hash => {
-            Ok(Some(Placed { body: used.response, repeated: true }))
-        }
-        Some(_) => Err(PlaceError::KeyReused),
+/// What a key was answered before.
+fn repeat(used: UsedKey, request_hash: &str) -> Result<Placed, PlaceError> {
+    if used.request_hash == request_hash {
+        Ok(Placed { body: used.response, repeated: true })
+    } else {
+        Err(PlaceError::KeyReused)
     }
 }
 
@@ -223,8 +220,10 @@ async fn conclude(
             app.metrics.order("refused");
             Err(PlaceError::OutOfStock(sku_id))
         }
-        Creation::KeyTaken | Creation::Tombstoned => repeated(app, key_hash, request_hash)
-            .await?
-            .ok_or_else(|| StoreError::Busy("the order was given up, try again".into()).into()),
+        Creation::KeyTaken | Creation::Tombstoned => {
+            let used = idempotency::find(&app.store, key_hash).await?;
+            let given_up = || StoreError::Busy("the order was given up, try again".into());
+            repeat(used.ok_or_else(given_up)?, request_hash)
+        }
     }
 }

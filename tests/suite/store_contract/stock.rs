@@ -69,13 +69,23 @@ async fn the_skus_of_an_order_are_read_in_one_go(db: &Database) {
         db.stock(name, 1).await;
     }
     let wanted: Vec<_> = names.iter().map(|name| quantity(name, 1)).collect();
-    let found = skus::find_many(&db.store, &wanted).await.expect("readable");
-    let mut found: Vec<_> = found.into_iter().map(|sku| sku.sku_id).collect();
+    let found = skus::look_up(&db.store, &wanted, "k").await.expect("readable");
+    assert_eq!(found.used, None);
+    let mut found: Vec<_> = found.skus.into_iter().map(|sku| sku.sku_id).collect();
     found.sort();
     assert_eq!(found, names.iter().map(|name| sku_id(name)).collect::<Vec<_>>());
     let wanted = [quantity("sku-03", 1), quantity("none", 1)];
-    assert_eq!(skus::find_many(&db.store, &wanted).await.expect("readable").len(), 1);
-    assert_eq!(skus::find_many(&db.store, &[]).await.expect("readable"), []);
+    let mut tx = db.store.begin().await.expect("a transaction");
+    let used = UsedKey { request_hash: "hash".to_owned(), response: "{}".to_owned() };
+    let insert = idempotency::insert(&mut tx, "k", &used, &order_id("A"), at(0)).await;
+    assert!(insert.expect("written"));
+    tx.commit().await.expect("committed");
+    for (wanted, found) in [(&wanted[..], 1), (&wanted[..1], 1), (&wanted[1..], 0), (&[][..], 0)] {
+        let one = skus::look_up(&db.store, wanted, "k").await.expect("readable");
+        assert_eq!((one.skus.len(), one.used.as_ref()), (found, Some(&used)), "{wanted:?}");
+        let other = skus::look_up(&db.store, wanted, "other").await.expect("readable");
+        assert_eq!((other.skus.len(), other.used), (found, None), "{wanted:?}");
+    }
 }
 
 async fn title_and_price_change_and_the_counters_stay(db: &Database) {
