@@ -68,8 +68,7 @@ async fn assert_readable(store: &Store) {
     let tea = skus::find(store, &sku_id("tea")).await.expect("readable").expect("there");
     assert_eq!((tea.available, tea.locked, tea.sold), (8, 1, 1));
     assert!(deployment::load(store).await.expect("readable").is_some());
-    let mut reader = store.reader().await.expect("a connection");
-    assert!(idempotency::find(&mut reader, "key").await.expect("readable").is_some());
+    assert!(idempotency::find(store, "key").await.expect("readable").is_some());
     assert!(notifications::is_seen(store, "hash").await.expect("readable"));
     assert_eq!(alarms::open(store, 10).await.expect("readable").len(), 1);
     assert_eq!(outbox::claim_due(store, 10, at(60), at(0)).await.expect("readable").len(), 1);

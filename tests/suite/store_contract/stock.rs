@@ -2,6 +2,7 @@
 
 use checkback::domain::money::Fen;
 use checkback::domain::stock::STOCK_MAX;
+use checkback::store::idempotency::{self, UsedKey};
 use checkback::store::skus::{self, Adjusted, Adjustment, LOOKUP_MAX, Quantity};
 use checkback::store::stock_locks;
 use checkback::store::{Store, StoreError, orders};
