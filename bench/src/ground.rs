@@ -22,6 +22,7 @@ use embedded_rocketmq::EmbeddedRocketMq;
 use tempfile::TempDir;
 
 use crate::database::Database;
+use crate::gateway::Gateway;
 use crate::options::Options;
 use crate::shop::{KEY, Shop};
 
@@ -96,6 +97,11 @@ impl Ground {
     pub(crate) async fn start_service(&self) -> anyhow::Result<Service> {
         let sockets = HttpSockets::bind(self.config.http.listen, None)?;
         Service::start(self.config.clone(), sockets, Environment::default()).await
+    }
+
+    /// The gateway's own side.
+    pub(crate) fn gateway(&self) -> anyhow::Result<Gateway> {
+        Gateway::new(self.simulator.address())
     }
 
     /// Takes everything down; the service must have been stopped.

@@ -10,6 +10,7 @@
 
 mod database;
 mod figures;
+mod gateway;
 mod ground;
 mod load;
 mod options;

@@ -1,9 +1,13 @@
 //! The command line.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+
+/// The budget of calls that is drained at: the service's own default.
+const CALLS_PER_SECOND: NonZeroU32 = NonZeroU32::new(100).unwrap();
 
 /// Measures checkback beside the raw limits of broker and database, in one run.
 #[derive(Clone, Debug, Parser)]
@@ -57,6 +61,15 @@ pub(crate) enum Scenario {
         /// How many orders have ended.
         #[arg(long, default_value_t = 1_000_000)]
         orders: u64,
+    },
+    /// The end of orders that expired while the gateway was away, by how far their buyers had come.
+    Drain {
+        /// How many orders of each kind have expired.
+        #[arg(long, default_value_t = 5_000)]
+        orders: u64,
+        /// The budget of calls to the gateway.
+        #[arg(long, default_value_t = CALLS_PER_SECOND)]
+        calls_per_second: NonZeroU32,
     },
 }
 

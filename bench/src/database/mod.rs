@@ -49,6 +49,16 @@ impl Database {
         }
     }
 
+    /// The ids of the orders that await their payment.
+    pub(crate) async fn unpaid_orders(&self) -> anyhow::Result<Vec<String>> {
+        let pool = connect(&self.url).await?;
+        let ids = sqlx::query_scalar("select id from orders where status = 'awaiting_payment'")
+            .fetch_all(&pool)
+            .await?;
+        pool.close().await;
+        Ok(ids)
+    }
+
     /// Deadlocks that the server has broken since it started; none on `SQLite`.
     pub(crate) async fn deadlocks(&self) -> anyhow::Result<u64> {
         if self.server.is_none() {

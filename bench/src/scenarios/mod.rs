@@ -1,6 +1,7 @@
 //! The measurements, one a file. Each starts on fresh ground and ends with an audit.
 
 mod check_backs;
+mod drain;
 mod hot_sku;
 mod lateness;
 mod notifications;
@@ -36,6 +37,9 @@ pub(crate) async fn measure(options: Options) -> anyhow::Result<bool> {
             Scenario::Sweep => Box::pin(sweep::measure(&mut run)).await?,
             Scenario::SweepScale { orders } => {
                 Box::pin(sweep::measure_scale(&mut run, orders)).await?;
+            }
+            Scenario::Drain { orders, calls_per_second } => {
+                Box::pin(drain::measure(&mut run, orders, calls_per_second)).await?;
             }
         }
         run.end();
