@@ -29,9 +29,10 @@ const UNLIMITED: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
 /// A second's permits may be early by a tenth, so that the rate is the budget's and so much at most
 /// (per mille).
 const RATIO_MAX: u64 = 1_100;
-/// Orders that a sweep left are looked at again after this; so often at most.
+/// Orders that a sweep left are looked at again after this.
 const PAUSE: Duration = Duration::from_millis(200);
-const SWEEPS_MAX: u32 = 10_000;
+/// They come again by themselves, later each time; nothing may be left that doesn't within this.
+const STANDSTILL_MAX: Duration = Duration::from_mins(5);
 
 /// How far the buyer of an order that nobody paid had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,21 +135,25 @@ async fn past_the_window(ground: &Ground) -> anyhow::Result<Arc<App>> {
 
 /// Sweeps until every order has ended, and returns how many have not.
 async fn sweep_all(ground: &Ground, app: &Arc<App>) -> anyhow::Result<usize> {
-    for _ in 0..SWEEPS_MAX {
+    let mut moved_at = Instant::now();
+    loop {
         let report = sweep(app).await.context("a sweep")?;
         let left = ground.database.unpaid_orders().await?.len();
-        if left == 0 || report.looked_at() == 0 {
+        if report.settled > 0 {
+            moved_at = Instant::now();
+        }
+        if left == 0 || moved_at.elapsed() > STANDSTILL_MAX {
             return Ok(left);
         }
         sleep(PAUSE).await;
     }
-    Ok(ground.database.unpaid_orders().await?.len())
 }
 
-/// Calls to the gateway, whatever the answer.
+/// Calls to the gateway, whatever the answer, but for those that were not sent.
 fn calls(metrics: &Metrics) -> anyhow::Result<u64> {
     let text = metrics.encode()?;
     let counters = text.lines().filter(|line| line.starts_with("checkback_gateway_calls_total"));
-    let counts = counters.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    let sent = counters.filter(|line| !line.contains("result=\"overloaded\""));
+    let counts = sent.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
     Ok(counts.sum())
 }
