@@ -85,7 +85,7 @@ async fn a_payment_of_the_last_second_is_found_though_nobody_tells_of_it() {
         let order = app.place("last second").await;
         let number = app.start_payment(&order).await;
         app.scan(&number).await;
-        app.advance(PAY_WINDOW - Duration::from_secs(2)).await;
+        app.advance(PAY_WINDOW.saturating_sub(Duration::from_secs(2))).await;
         app.buyer_pays(&number).await;
         app.advance(Duration::from_secs(6)).await;
         app.wait_for_status(&order, "paid").await;
