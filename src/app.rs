@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::domain::decision::Policy;
 use crate::domain::ids::{DeploymentId, OrderId};
 use crate::domain::payment::AccountRef;
+use crate::domain::priority::Priority;
 use crate::ids::Ids;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -113,6 +114,28 @@ impl App {
             seller_id: ours.seller_id.clone(),
         });
         accounts.collect()
+    }
+
+    /// So many instances share what the gateway allows from now on.
+    pub fn share_gateways(&self, instances: u32) {
+        for gateway in &self.gateways {
+            gateway.budget().share_between(instances);
+        }
+    }
+
+    /// The application of an account whose gateway has had enough of our calls, if there is one.
+    #[must_use]
+    pub fn slowed_gateway(&self) -> Option<&str> {
+        let slowed = self.gateways.iter().find(|gateway| gateway.budget().is_slowed());
+        slowed.map(|gateway| gateway.account().app_id.as_str())
+    }
+
+    /// How many calls a minute the account for new attempts may be sent from here, and how many
+    /// wait for their turn, by class.
+    #[must_use]
+    pub fn gateway_budget(&self) -> Option<(i64, [(Priority, i64); 4])> {
+        let budget = self.gateways.first()?.budget();
+        Some((budget.calls_per_minute(), budget.waiting()))
     }
 
     /// The gateway that an attempt was made with; `None` if that account isn't configured. Its

@@ -8,11 +8,11 @@ use chrono::{DateTime, Utc};
 use reqwest::{StatusCode, Url};
 use serde::Serialize;
 
-use super::budget::Priority;
 use super::call::{Caller, Request, read_up_to, transport};
 use super::trade::{Reply, Told, to_json};
 use crate::domain::bill::{BillDay, BillOutcome};
 use crate::domain::gateway::{Refusal, UnknownReason};
+use crate::domain::priority::Priority;
 
 mod columns;
 pub mod reader;

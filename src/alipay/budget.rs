@@ -15,6 +15,8 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::domain::priority::Priority;
+
 /// Calls that wait for their permit; more than that are not sent.
 const WAITING_MAX: usize = 4_096;
 /// One permit in so many goes to one of the later classes first, each in turn.
@@ -26,43 +28,9 @@ const HALVED_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 /// Part of a second whose permits may be used at once.
 const BURST_PART: u32 = 10;
 
-/// Who is served first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Priority {
-    /// It ends an order, or closes a trade.
-    Final,
-    /// A person or the gateway's notification waits for the answer; money goes back.
-    Waited,
-    /// A check while the window is open, and what ended orders have left.
-    #[default]
-    Routine,
-    /// Last looks and bills.
-    Background,
-}
-
-impl Priority {
-    /// Every class, first served first.
-    pub const ALL: [Self; 4] = [Self::Final, Self::Waited, Self::Routine, Self::Background];
-
-    /// The name in the metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Final => "final",
-            Self::Waited => "waited",
-            Self::Routine => "routine",
-            Self::Background => "background",
-        }
-    }
-
-    fn place(self) -> usize {
-        match self {
-            Self::Final => 0,
-            Self::Waited => 1,
-            Self::Routine => 2,
-            Self::Background => 3,
-        }
-    }
+/// The place of a class among the queues.
+fn place(class: Priority) -> usize {
+    Priority::ALL.iter().position(|one| *one == class).unwrap_or(Priority::ALL.len() - 1)
 }
 
 type Waiter = (Priority, oneshot::Sender<()>);
@@ -163,8 +131,7 @@ impl Budget {
     /// Calls that wait for their permit, by class.
     #[must_use]
     pub fn waiting(&self) -> [(Priority, i64); 4] {
-        Priority::ALL
-            .map(|class| (class, self.state.waiting[class.place()].load(Ordering::Relaxed)))
+        Priority::ALL.map(|class| (class, self.state.waiting[place(class)].load(Ordering::Relaxed)))
     }
 }
 
@@ -182,8 +149,8 @@ impl Queues {
             self.forget_who_gave_up();
         }
         if self.count() < WAITING_MAX {
-            self.classes[priority.place()].push_back(waiter);
-            self.note(priority.place());
+            self.classes[place(priority)].push_back(waiter);
+            self.note(place(priority));
         }
     }
 

@@ -12,13 +12,14 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{Instrument as _, Span, field};
 
-use super::budget::{Budget, Priority};
+use super::budget::Budget;
 use super::sign::{SIGN, SIGN_TYPE, sign, sign_string};
 use super::time::format_china;
 use super::trade::Reply;
 use super::wire::{Envelope, NodeKind};
 use super::{Account, CallObserver, form, shorten};
 use crate::domain::gateway::UnknownReason;
+use crate::domain::priority::Priority;
 use crate::text::causes;
 
 /// How long making a connection may take.

@@ -36,9 +36,10 @@ use crate::domain::gateway::{
     Answer, CancelOutcome, CloseOutcome, PrecreateOutcome, UnknownReason,
 };
 use crate::domain::money::Fen;
+use crate::domain::priority::Priority;
 use crate::domain::refund::{RefundFound, RefundOrder, RefundOutcome};
 
-pub use self::budget::{Budget, Priority};
+pub use self::budget::Budget;
 pub use self::call::{
     BODY_BYTES_MAX, CALL_BUDGET, CALLS_AT_ONCE_MAX, CONNECT_BUDGET, PERMIT_BUDGET,
 };

@@ -15,6 +15,7 @@ pub mod money;
 pub mod order;
 pub mod payment;
 pub mod payment_check;
+pub mod priority;
 pub mod reconciliation;
 pub mod refund;
 pub mod stock;

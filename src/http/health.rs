@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::HttpState;
 use super::error::ApiError;
-use crate::alipay::Alipay as Gateway;
 use crate::app::App;
 use crate::domain::alarm::AlarmKind;
 use crate::domain::bill::BillDay;
@@ -106,9 +105,9 @@ async fn metrics(State(state): State<HttpState>) -> Result<Response, ApiError> {
 
 /// How often the account that makes new attempts may be called.
 fn refresh_budget(app: &App) {
-    let Some(budget) = app.gateways.first().map(Gateway::budget) else { return };
-    app.metrics.gateway_share.set(budget.calls_per_minute());
-    for (class, waiting) in budget.waiting() {
+    let Some((calls_per_minute, classes)) = app.gateway_budget() else { return };
+    app.metrics.gateway_share.set(calls_per_minute);
+    for (class, waiting) in classes {
         let label = ClassLabel { class: class.as_str().to_owned() };
         app.metrics.gateway_waiting.get_or_create(&label).set(waiting);
     }

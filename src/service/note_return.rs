@@ -2,12 +2,12 @@
 //! looked at at once; any other was made outside this service: it is recorded with its alarm, and
 //! what it makes of the order is written, once.
 
-use crate::alipay::Priority;
 use crate::app::App;
 use crate::domain::alarm::{Alarm, AlarmKind};
 use crate::domain::decision::account_alarm;
 use crate::domain::ids::{OutRequestNo, OutTradeNo};
 use crate::domain::money::Fen;
+use crate::domain::priority::Priority;
 use crate::domain::refund::{RefundFound, RefundStatus, elsewhere_no};
 use crate::store::payments::PaymentRecord;
 use crate::store::refunds::RefundRecord;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use thiserror::Error;
 
-use crate::alipay::{Precreate, Priority};
+use crate::alipay::Precreate;
 use crate::app::{App, to_chrono};
 use crate::domain::decision::account_alarm;
 use crate::domain::gateway::{CloseOutcome, PrecreateOutcome, Refusal, UnknownReason};
@@ -16,6 +16,7 @@ use crate::domain::money::Fen;
 use crate::domain::order::{Engine, OrderStatus};
 use crate::domain::payment::{Attempt, PaymentStatus};
 use crate::domain::payment_check::next_query;
+use crate::domain::priority::Priority;
 use crate::domain::trigger::Trigger;
 use crate::producer::rocketmq::EventProducer;
 use crate::store::history::Entry;

@@ -5,11 +5,11 @@
 use chrono::{DateTime, Duration, Utc};
 use futures_util::stream::{self, StreamExt};
 
-use crate::alipay::Priority;
 use crate::app::App;
 use crate::domain::decision::account_alarm;
 use crate::domain::gateway::UnknownReason;
 use crate::domain::ids::OutRequestNo;
+use crate::domain::priority::Priority;
 use crate::domain::refund::{
     RefundFound, RefundOrder, RefundOutcome, RefundStatus, judge, next_try,
 };

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::alipay::Alipay as Gateway;
 use crate::app::App;
 use crate::domain::alarm::{Alarm, AlarmKind};
 use crate::store::{StoreError, alarms, instances};
@@ -50,7 +49,7 @@ struct Slowed(u32);
 impl Slowed {
     /// A person is told once it lasts.
     async fn look(&mut self, app: &App) {
-        let Some(gateway) = app.gateways.iter().find(|gateway| gateway.budget().is_slowed()) else {
+        let Some(app_id) = app.slowed_gateway() else {
             if std::mem::take(&mut self.0) >= SLOWED_FOR_LONG {
                 self.resolve(app).await;
             }
@@ -58,7 +57,6 @@ impl Slowed {
         };
         self.0 += 1;
         if self.0.is_multiple_of(SLOWED_FOR_LONG) {
-            let app_id = gateway.account().app_id.clone();
             let detail = "the gateway says that it is called too often; it is called less often";
             let alarm = Alarm::new(AlarmKind::GatewayThrottled, app_id, detail);
             raise_alarm_or_log(app, &alarm).await;
@@ -68,8 +66,8 @@ impl Slowed {
     async fn resolve(&self, app: &App) {
         let resolved = async {
             let mut tx = app.store.begin().await?;
-            for gateway in &app.gateways {
-                let (kind, subject) = (AlarmKind::GatewayThrottled, &gateway.account().app_id);
+            for account in app.accounts() {
+                let (kind, subject) = (AlarmKind::GatewayThrottled, &account.app_id);
                 alarms::resolve(&mut tx, kind, subject, "it answers again", app.now()).await?;
             }
             tx.commit().await
@@ -87,9 +85,6 @@ impl Slowed {
 pub async fn share_budget(app: &App, id: &str) -> Result<(), StoreError> {
     let now = app.now();
     let alive = instances::keep_alive(&app.store, id, now + ALIVE_FOR, now).await?;
-    let alive = u32::try_from(alive).unwrap_or(u32::MAX);
-    for budget in app.gateways.iter().map(Gateway::budget) {
-        budget.share_between(alive);
-    }
+    app.share_gateways(u32::try_from(alive).unwrap_or(u32::MAX));
     Ok(())
 }

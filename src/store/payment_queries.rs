@@ -77,7 +77,7 @@ pub async fn insert(
 pub async fn of_order(store: &Store, order_id: &OrderId) -> Result<Vec<Logged>, StoreError> {
     let latest: Vec<(i64, String, String, String, String, i64)> = sqlx::query_as(
         "select asked_at_ms, caused_by, out_trade_no, call_name, answer, took_ms \
-         from payment_queries where order_id = ? order by asked_at_ms desc limit ?",
+         from payment_queries where order_id = ? order by asked_at_ms desc, id desc limit ?",
     )
     .bind(order_id.as_str())
     .bind(ROWS_MAX)

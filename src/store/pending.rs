@@ -222,6 +222,8 @@ pub async fn of_order(store: &Store, order_id: &OrderId) -> Result<Vec<Pending>,
 pub struct Round {
     /// Whether a check-back caused it.
     pub is_check: bool,
+    /// Whether the gateway was asked, or nobody had to be.
+    pub is_counted: bool,
     /// One word for the answer.
     pub answer: &'static str,
     /// Whether the rounds are counted from the start again.
@@ -244,12 +246,13 @@ pub async fn record_round(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "update pending_payments set check_count = check_count + ?, \
-         query_count = query_count * ? + 1, last_answer = ?, last_answer_at_ms = ?, \
+         query_count = query_count * ? + ?, last_answer = ?, last_answer_at_ms = ?, \
          next_query_at_ms = ?, lane = ?, leased_by = null, leased_until_ms = 0 \
          where order_id = ? and kind <> 'closed'",
     )
     .bind(i64::from(round.is_check))
     .bind(i64::from(!round.starts_over))
+    .bind(i64::from(round.is_counted))
     .bind(round.answer)
     .bind(now.timestamp_millis())
     .bind(round.next_query_at.timestamp_millis())

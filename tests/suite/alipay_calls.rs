@@ -113,8 +113,8 @@ fn an_account_that_cannot_work_is_refused_at_once() {
     assert!(matches!(refusal(query), AccountError::GatewayUrl));
 }
 
-#[test]
-fn a_client_is_printed_without_its_keys() {
+#[tokio::test]
+async fn a_client_is_printed_without_its_keys() {
     let client = Alipay::new(account("127.0.0.1:9"), Arc::new(|_, _, _| {})).expect("a client");
     let printed = format!("{client:?}");
     assert!(printed.contains("AppPrivateKey(..)") && !printed.contains("MII"), "{printed}");

@@ -7,7 +7,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 
-use crate::alipay::Priority;
 use crate::app::App;
 use crate::domain::answer_log::{Answers, Asked};
 use crate::domain::decision::{Decision, OnLatePayment, OrderStep, Policy, account_alarm, decide};
@@ -15,6 +14,7 @@ use crate::domain::gateway::{Answer, CloseOutcome, NotPaid, UnknownReason};
 use crate::domain::ids::{OrderId, OutTradeNo};
 use crate::domain::order::OrderStatus;
 use crate::domain::payment::Attempt;
+use crate::domain::priority::Priority;
 use crate::domain::trigger::Trigger;
 use crate::store::notifications::Notification;
 use crate::store::orders::OrderRecord;

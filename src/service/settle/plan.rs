@@ -8,7 +8,7 @@ use super::{Outcome, Request, Snapshot};
 use crate::app::App;
 use crate::domain::answer_log::Answers;
 use crate::domain::decision::{AttemptStep, Decision, OrderStep};
-use crate::domain::gateway::{Answer, NotPaid};
+use crate::domain::gateway::{Answer, NotPaid, UnknownReason};
 use crate::domain::ids::OutTradeNo;
 use crate::domain::money::Fen;
 use crate::domain::order::{Order, OrderStatus};
@@ -172,6 +172,7 @@ impl Plan<'_> {
             _ => self.answers.as_slice().iter().any(|asked| !asked.answer.is_definite()),
         };
         let used_up = self.request.trigger == Trigger::Poll
+            && !self.was_not_sent()
             && !self.is_first_look_past_due(app)
             && self.looks() + 1 >= i64::from(app.config.poll.max_queries)
             && (self.order().status != OrderStatus::AwaitingPayment || self.is_past_due(app));
@@ -180,6 +181,12 @@ impl Plan<'_> {
             _ if open == 0 => Lane::NoAttempt,
             _ => Lane::Fast,
         }
+    }
+
+    /// Whether a question was not sent, because too many waited before it.
+    pub(super) fn was_not_sent(&self) -> bool {
+        let overloaded = Answer::Unknown(UnknownReason::Overloaded);
+        self.answers.as_slice().iter().any(|asked| asked.answer == overloaded)
     }
 
     pub(super) fn was_slow(&self) -> bool {

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-use crate::alipay::Priority;
 use crate::app::App;
 use crate::domain::answer_log::Asked;
 use crate::domain::gateway::{Answer, CloseOutcome, UnknownReason};
 use crate::domain::payment::Attempt;
+use crate::domain::priority::Priority;
 use crate::store::payment_queries::{self, PaymentQuery};
 use crate::store::{StoreError, WriteTx};
 

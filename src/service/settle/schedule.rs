@@ -12,6 +12,9 @@ const DOUBLINGS_MAX: i64 = 7;
 /// Longest back-off.
 const BACKOFF_MAX: Duration = Duration::minutes(10);
 
+/// What was not sent because too many waited before it is sent soon.
+pub(super) const NOT_SENT_PAUSE: Duration = Duration::seconds(2);
+
 /// A closed trade is looked at once more, this long afterwards at the earliest: the confirmation of
 /// its buyer may have been on its way.
 const LAST_LOOK_AFTER: Duration = Duration::seconds(30);

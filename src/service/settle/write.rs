@@ -9,7 +9,7 @@ use super::Outcome;
 use super::alarms::write_alarms;
 use super::lines::entries;
 use super::plan::{Plan, Turn};
-use super::schedule::{Situation, last_look_at, next_look};
+use super::schedule::{NOT_SENT_PAUSE, Situation, last_look_at, next_look};
 use crate::app::App;
 use crate::domain::alarm::AlarmKind;
 use crate::domain::decision::{AttemptStep, OrderStep};
@@ -280,13 +280,15 @@ async fn write_pending(
     let next_query_at = match turn {
         // Whatever the winner left open is closed at once.
         Turn::Paid | Turn::Reopened => now,
+        Turn::Unchanged if plan.was_not_sent() => now + NOT_SENT_PAUSE,
         Turn::Unchanged if lane == Lane::Slow => now + SLOW_LANE_PAUSE,
         Turn::Cancelled | Turn::Unchanged | Turn::WalkedBack(_) => next_look(&situation, now),
     };
     let is_check = plan.request.trigger == Trigger::CheckBack;
     let starts_over = turn != Turn::Unchanged || plan.is_first_look_past_due(app);
     let answer = plan.answers.summary();
-    let round = Round { is_check, answer, starts_over, lane, next_query_at };
+    let is_counted = !plan.was_not_sent();
+    let round = Round { is_check, is_counted, answer, starts_over, lane, next_query_at };
     pending::record_round(tx, &order.id, &round, now).await?;
     if let answers @ [_, _, ..] = plan.answers.as_slice() {
         for asked in answers {

@@ -115,8 +115,14 @@ async fn count_round(db: &Database, order: &str, is_check: bool, next: i64) {
 }
 
 async fn count_round_in(db: &Database, lane: Lane, order: &str, (is_check, next): (bool, i64)) {
-    let round =
-        Round { is_check, answer: "not_exist", starts_over: false, lane, next_query_at: at(next) };
+    let round = Round {
+        is_check,
+        is_counted: true,
+        answer: "not_exist",
+        starts_over: false,
+        lane,
+        next_query_at: at(next),
+    };
     in_transaction(db, async |tx| {
         pending::record_round(tx, &order_id(order), &round, at(25)).await.expect("counted");
     })
