@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use checkback::consumers::bridge::{Consumed, Consumer, Handler};
+use checkback::producer::admin::Admin;
 use checkback::producer::runtime::MessagingRuntime;
 use checkback::run::broker_settings;
 use serde_json::Value;
@@ -29,6 +30,9 @@ impl Subscriber {
             Box::pin(async { Consumed::Done })
         });
         let group = format!("reader-of-{topic}");
+        // Where groups aren't made by themselves.
+        let made = Admin::new(&runtime).prepare(&[], &[&group]).await;
+        made.expect("a group");
         let started = Consumer::start(&runtime, &group, topic, handler).await;
         Self { runtime, consumer: started.expect("a consumer"), received }
     }
