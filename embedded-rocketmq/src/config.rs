@@ -45,13 +45,15 @@ const CONSUME_QUEUE_FILE_BYTES: usize = 20_000 * 20;
 const INDEX_SLOTS: u32 = 50_000;
 /// Entries of an index file.
 const INDEX_ENTRIES: u32 = 200_000;
-/// A developer's disk is often fuller than a broker's may be: percent at which files are deleted
-/// early …
-const DISK_CLEAN_PERCENT: usize = 95;
-/// … deleted by force …
-const DISK_CLEAN_FORCIBLY_PERCENT: usize = 97;
-/// … and at which sends are refused.
-const DISK_REFUSE_PERCENT: usize = 98;
+/// A developer's disk is often fuller than a broker's may be: percent at which files that are out of
+/// date are deleted early …
+const DISK_CLEAN_PERCENT: usize = 84;
+/// … at which others would be deleted by force, if that weren't switched off (no message goes before
+/// its time) …
+const DISK_CLEAN_FORCIBLY_PERCENT: usize = 85;
+/// … and at which the store neither starts nor takes a message. It takes no higher figure
+/// (`rocketmq-store`, `LocalCleanupConfig`).
+pub(crate) const DISK_REFUSE_PERCENT: usize = 90;
 
 /// The name server's own settings. Its home is a field, so `ROCKETMQ_HOME` is not needed.
 pub(crate) fn namesrv(data_dir: &Path) -> NamesrvConfig {
@@ -116,6 +118,7 @@ pub(crate) fn store(settings: &Settings, replica: SocketAddr) -> MessageStoreCon
         disk_max_used_space_ratio: DISK_CLEAN_PERCENT,
         disk_space_clean_forcibly_ratio: DISK_CLEAN_FORCIBLY_PERCENT,
         disk_space_warning_level_ratio: DISK_REFUSE_PERCENT,
+        clean_file_forcibly_enable: false,
         // By default 0.0.0.0:10912; nobody replicates this broker.
         ha_listen_address: replica.ip(),
         ha_listen_port: usize::from(replica.port()),

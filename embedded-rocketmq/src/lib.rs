@@ -12,6 +12,7 @@
 #![recursion_limit = "512"]
 
 mod config;
+mod disk;
 mod ports;
 mod server;
 
@@ -86,6 +87,20 @@ pub enum StartError {
     DataDirInUse {
         /// The directory.
         path: PathBuf,
+    },
+    /// The disk is too full for a message store.
+    #[error(
+        "the disk of the broker's data directory {} is {used_percent} % full; the broker starts \
+         below {limit_percent} %",
+        path.display()
+    )]
+    DiskFull {
+        /// The directory.
+        path: PathBuf,
+        /// Of the disk's bytes, those that can't be used (percent).
+        used_percent: u64,
+        /// At which the broker refuses (percent).
+        limit_percent: u64,
     },
     /// The crates of the broker or name server refused.
     #[error("the embedded {component} did not start: {message}")]

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{Settings, StartError, config, ports};
+use crate::{Settings, StartError, config, disk, ports};
 
 /// The broker's futures are deep, and a debug build keeps all of them on the stack (bytes).
 const STACK_BYTES: usize = 16 * 1024 * 1024;
@@ -144,7 +144,8 @@ fn runtime() -> Result<RuntimeOwner, StartError> {
 }
 
 async fn start(owner: &RuntimeOwner, settings: &Settings) -> Result<Servers, StartError> {
-    // Both are looked at before anything is started, so that a refusal leaves nothing behind.
+    // All are looked at before anything is started, so that a refusal leaves nothing behind.
+    disk::has_room(&settings.data_dir)?;
     let broker_address = ports::broker_address(settings.broker)?;
     let namesrv_address = ports::namesrv_address(settings.namesrv)?;
     let telemetry = TelemetryRuntimeGuard::noop();
