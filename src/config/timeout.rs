@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
-use crate::domain::broker_clock::{Needed, SPARE_ROUNDS, rounds};
+use crate::domain::broker_clock::{HalfMessages, Needed, SPARE_ROUNDS, rounds};
 use crate::domain::order::{Engine, HalfMessageMeaning};
 
 /// Payment windows and how they are driven.
@@ -147,11 +147,18 @@ impl Timeout {
         self.max_checks.unwrap_or_else(|| rounds(longest, self.check_interval))
     }
 
-    /// What every broker must have for these windows; `None` if no order has a half message.
+    /// What every broker must have for these windows.
     #[must_use]
-    pub fn needed_of_brokers(&self) -> Option<Needed> {
+    pub fn needed_of_brokers(&self) -> Needed {
+        let with_timers = self.all_terms().filter(|terms| terms.engine == Engine::Delay);
+        let longest = with_timers.map(|terms| terms.pay_window + self.grace).max();
+        let longest_timer = longest.map(|longest| longest.min(self.timer_max));
+        Needed { half_messages: self.needed_by_half_messages(), longest_timer }
+    }
+
+    fn needed_by_half_messages(&self) -> Option<HalfMessages> {
         let longest = self.with_half_messages().max_by_key(|terms| terms.pay_window)?;
-        Some(Needed {
+        Some(HalfMessages {
             shortest_window: self.with_half_messages().map(|terms| terms.pay_window).min()?,
             longest_window: longest.pay_window,
             longest_window_key: longest.window_key(),
@@ -314,7 +321,7 @@ mod tests {
         let timeout =
             Timeout { engine, pay_window: Duration::from_hours(24), ..Timeout::default() };
         assert!(timeout.validate().is_ok());
-        assert!(timeout.needed_of_brokers().is_none());
+        assert!(timeout.needed_of_brokers().half_messages.is_none());
     }
 
     #[test]

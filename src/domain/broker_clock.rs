@@ -17,6 +17,7 @@ const CHECK_MAX: &str = "transactionCheckMax";
 const FIRST_CHECK_AGE: &str = "transactionTimeOut";
 const MARK_INTERVAL: &str = "transactionOpBatchInterval";
 const RETENTION: &str = "fileReservedTime";
+const TIMER_MAX: &str = "timerMaxDelaySec";
 
 /// What a broker says about its check-backs; `None` where it does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Reported {
     pub mark_interval: Option<Duration>,
     /// Age at which every message is deleted, `fileReservedTime`.
     pub retention: Option<Duration>,
+    /// The longest delay of a message, `timerMaxDelaySec`.
+    pub timer_max: Option<Duration>,
 }
 
 impl Reported {
@@ -40,12 +43,14 @@ impl Reported {
         let number = |key| value_of(key).and_then(|value| value.trim().parse::<u64>().ok());
         let millis = |key| number(key).map(Duration::from_millis);
         let hours = number(RETENTION);
+        let seconds = |key| number(key).map(Duration::from_secs);
         Self {
             check_interval: millis(CHECK_INTERVAL),
             check_max: number(CHECK_MAX).map(|value| u32::try_from(value).unwrap_or(u32::MAX)),
             first_check_age: millis(FIRST_CHECK_AGE),
             mark_interval: millis(MARK_INTERVAL),
             retention: hours.map(|hours| Duration::from_secs(hours.saturating_mul(3_600))),
+            timer_max: seconds(TIMER_MAX),
         }
     }
 
@@ -60,8 +65,17 @@ impl Reported {
 }
 
 /// What the configured windows need of every broker.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needed {
+    /// Of its check-backs; `None` if no order has a half message.
+    pub half_messages: Option<HalfMessages>,
+    /// The longest delay that a message is sent with; `None` if no order has a timer.
+    pub longest_timer: Option<Duration>,
+}
+
+/// What the windows that half messages time need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HalfMessages {
     /// The shortest payment window.
     pub shortest_window: Duration,
     /// The longest payment window.
@@ -116,14 +130,17 @@ impl fmt::Display for Finding {
 /// Compares what a broker says with what we need; empty if everything said fits.
 #[must_use]
 pub fn compare(reported: &Reported, needed: &Needed) -> Vec<Finding> {
-    let findings = [
-        interval(reported, needed),
-        check_max(reported, needed),
-        first_check(reported, needed),
-        retention(reported, needed),
-        marks(reported),
-    ];
-    findings.into_iter().flatten().collect()
+    let half_messages = needed.half_messages.iter().flat_map(|needed| {
+        [
+            interval(reported, needed),
+            check_max(reported, needed),
+            first_check(reported, needed),
+            retention(reported, needed),
+            marks(reported),
+        ]
+    });
+    let timer = needed.longest_timer.map(|longest| timer(reported, longest));
+    half_messages.chain(timer).flatten().collect()
 }
 
 /// Rounds of this interval that a time takes, the last one begun counted.
@@ -133,7 +150,7 @@ pub fn rounds(time: Duration, interval: Duration) -> u32 {
     u32::try_from(rounds).unwrap_or(u32::MAX)
 }
 
-fn interval(reported: &Reported, needed: &Needed) -> Option<Finding> {
+fn interval(reported: &Reported, needed: &HalfMessages) -> Option<Finding> {
     let (theirs, ours) = (reported.check_interval?, needed.check_interval);
     (theirs != ours).then(|| Finding {
         key: CHECK_INTERVAL,
@@ -149,7 +166,7 @@ fn interval(reported: &Reported, needed: &Needed) -> Option<Finding> {
     })
 }
 
-fn check_max(reported: &Reported, needed: &Needed) -> Option<Finding> {
+fn check_max(reported: &Reported, needed: &HalfMessages) -> Option<Finding> {
     let theirs = reported.check_max?;
     let interval = reported.check_interval.unwrap_or(needed.check_interval);
     let to_the_end = rounds(needed.longest_window + needed.grace, interval);
@@ -181,7 +198,7 @@ fn check_max(reported: &Reported, needed: &Needed) -> Option<Finding> {
     })
 }
 
-fn first_check(reported: &Reported, needed: &Needed) -> Option<Finding> {
+fn first_check(reported: &Reported, needed: &HalfMessages) -> Option<Finding> {
     let theirs = reported.first_check_age?;
     let interval = needed.check_interval;
     let finding = |weight, ours: String, consequence: &str, remedy: String| {
@@ -212,7 +229,7 @@ fn first_check(reported: &Reported, needed: &Needed) -> Option<Finding> {
     None
 }
 
-fn retention(reported: &Reported, needed: &Needed) -> Option<Finding> {
+fn retention(reported: &Reported, needed: &HalfMessages) -> Option<Finding> {
     let theirs = reported.retention?;
     let interval = reported.check_interval.unwrap_or(needed.check_interval);
     let least = needed.longest_window + needed.grace + interval.saturating_mul(SPARE_ROUNDS);
@@ -253,6 +270,19 @@ fn marks(reported: &Reported) -> Option<Finding> {
     })
 }
 
+fn timer(reported: &Reported, longest: Duration) -> Option<Finding> {
+    let theirs = reported.timer_max?;
+    (theirs < longest).then(|| Finding {
+        key: TIMER_MAX,
+        broker: format!("{} s", theirs.as_secs()),
+        ours: format!("and timers of {longest:?} are sent"),
+        weight: Weight::Warning,
+        consequence: "it refuses the timers of such orders, and only the light poll ends them"
+            .into(),
+        remedy: format!("set timeout.timer_max to {}s or less", theirs.as_secs()),
+    })
+}
+
 fn ms(time: Duration) -> String {
     format!("{} ms", time.as_millis())
 }
@@ -279,9 +309,8 @@ pub struct Known {
 }
 
 impl Known {
-    /// Takes note of what all brokers said; anything fits if nothing is needed of them. No reading
-    /// at all says nothing: they are away.
-    pub fn note(&mut self, readings: &[Reading], needed: Option<&Needed>) {
+    /// Takes note of what all brokers said. No reading at all says nothing: they are away.
+    pub fn note(&mut self, readings: &[Reading], needed: &Needed) {
         self.verified = !readings.is_empty();
         if readings.is_empty() {
             return;
@@ -289,8 +318,7 @@ impl Known {
         self.findings.retain(|name, _| readings.iter().any(|reading| reading.broker == *name));
         for Reading { broker, reported } in readings {
             if let Some(reported) = reported {
-                let findings = needed.map(|needed| compare(reported, needed));
-                self.findings.insert(broker.clone(), findings.unwrap_or_default());
+                self.findings.insert(broker.clone(), compare(reported, needed));
             }
             self.verified &= reported.as_ref().is_some_and(Reported::is_complete);
         }

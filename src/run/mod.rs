@@ -103,9 +103,18 @@ impl Service {
             bill_days::release_leases(&app.store).await.context("leases can't be freed")?;
         }
         watch_clock(&app).await.context("the database's clock can't be read")?;
+        let instance = app.fresh_id();
+        // Before anything calls the gateway: the others' shares are not its own.
+        let shared = share_budget::share_budget(&app, &instance).await;
+        shared.context("who is alive can't be read")?;
         let messaging = Messaging::start(&app).await?;
         let stop = CancellationToken::new();
         let mut background = JoinSet::new();
+        let (a, s) = (Arc::clone(&app), stop.clone());
+        background.spawn(async move {
+            share_budget::run(a, instance, s).await;
+            "the sharing of the gateway's budget"
+        });
         spawn_tasks(&app, &messaging, &stop, &mut background)?;
         if !messaging.half_messages.wait_ready(ROUTE_WAIT).await {
             tracing::warn!("no broker yet: orders are placed degraded until there is one");
@@ -216,11 +225,6 @@ fn spawn_tasks(
     background.spawn(async move {
         run_change_finder(a, s).await;
         "the search for changes"
-    });
-    let (a, s) = (Arc::clone(app), stop.clone());
-    background.spawn(async move {
-        share_budget::run(a, s).await;
-        "the sharing of the gateway's budget"
     });
     messaging.spawn_starters(app, stop, background);
     spawn_watchers(app, stop, background)

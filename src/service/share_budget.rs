@@ -20,9 +20,8 @@ const SLOWED_FOR_LONG: u32 = 20;
 /// A heartbeat takes no longer.
 const HEARTBEAT_BUDGET: Duration = Duration::from_secs(5);
 
-/// Shares until told to stop, and leaves then.
-pub async fn run(app: Arc<App>, stop: CancellationToken) {
-    let id = app.fresh_id();
+/// Shares until told to stop, and leaves then. `id` is this instance's, which has joined already.
+pub async fn run(app: Arc<App>, id: String, stop: CancellationToken) {
     let mut slowed = Slowed::default();
     loop {
         match tokio::time::timeout(HEARTBEAT_BUDGET, share_budget(&app, &id)).await {

@@ -57,8 +57,7 @@ impl BrokerWatch {
         let mut memory = self.memory();
         let anybody = match readings {
             Ok(readings) => {
-                let needed = self.app.config.timeout.needed_of_brokers();
-                memory.known.note(&readings, needed.as_ref());
+                memory.known.note(&readings, &self.app.config.timeout.needed_of_brokers());
                 !readings.is_empty()
             }
             Err(error) => {

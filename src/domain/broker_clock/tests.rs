@@ -8,8 +8,8 @@ const fn s(seconds: u64) -> Duration {
 }
 
 /// A window of five minutes with a check every 30 s: eleven checks fit, and the broker needs 14.
-fn needed() -> Needed {
-    Needed {
+fn needed() -> HalfMessages {
+    HalfMessages {
         shortest_window: Duration::from_mins(5),
         longest_window: Duration::from_mins(5),
         longest_window_key: "timeout.class.slow.pay_window".into(),
@@ -29,11 +29,17 @@ fn apache() -> Reported {
         first_check_age: Some(s(6)),
         mark_interval: Some(s(3)),
         retention: Some(s(72 * 3_600)),
+        timer_max: Some(s(72 * 3_600)),
     }
 }
 
-fn found(reported: &Reported, needed: &Needed) -> Found {
-    compare(reported, needed).into_iter().map(|finding| (finding.key, finding.weight)).collect()
+fn by_half_messages(needed: &HalfMessages) -> Needed {
+    Needed { half_messages: Some(needed.clone()), longest_timer: None }
+}
+
+fn found(reported: &Reported, needed: &HalfMessages) -> Found {
+    let found = compare(reported, &by_half_messages(needed));
+    found.into_iter().map(|finding| (finding.key, finding.weight)).collect()
 }
 
 #[test]
@@ -100,11 +106,11 @@ fn each_setting_is_judged() {
 
 #[test]
 fn a_configured_count_and_a_short_class_are_needs_too() {
-    let counted = Needed { max_checks: 13, ..needed() };
+    let counted = HalfMessages { max_checks: 13, ..needed() };
     assert_eq!(found(&apache(), &counted), [(CHECK_MAX, Weight::Mismatch)]);
-    let flash = Needed { shortest_window: Duration::from_secs(5), ..needed() };
+    let flash = HalfMessages { shortest_window: Duration::from_secs(5), ..needed() };
     assert_eq!(found(&apache(), &flash), [(FIRST_CHECK_AGE, Weight::Mismatch)]);
-    let days = Needed { longest_window: Duration::from_hours(72), ..needed() };
+    let days = HalfMessages { longest_window: Duration::from_hours(72), ..needed() };
     let days = found(&Reported { check_max: Some(8_700), ..apache() }, &days);
     assert_eq!(days, [(RETENTION, Weight::Mismatch)]);
 }
@@ -114,7 +120,10 @@ fn a_finding_is_a_sentence_with_both_values_and_the_remedy() {
     let reported = Reported { check_max: Some(3), check_interval: Some(s(60)), ..apache() };
     let known = {
         let mut known = Known::default();
-        known.note(&[Reading { broker: "b".into(), reported: Some(reported) }], Some(&needed()));
+        known.note(
+            &[Reading { broker: "b".into(), reported: Some(reported) }],
+            &by_half_messages(&needed()),
+        );
         known.sentences(Weight::Mismatch).join("\n")
     };
     for word in [
@@ -155,7 +164,7 @@ fn what_cannot_be_read_counts_as_it_was_read_last() {
     let mut known = Known::default();
     assert!(!known.is_verified());
     let mut look = |readings: &[Reading]| {
-        known.note(readings, Some(&needed()));
+        known.note(readings, &by_half_messages(&needed()));
         (known.is_verified(), known.sentences(Weight::Mismatch).len())
     };
     assert_eq!(look(&[reading("a", None)]), (false, 0));
@@ -164,4 +173,14 @@ fn what_cannot_be_read_counts_as_it_was_read_last() {
     assert_eq!(look(&[]), (false, 1));
     assert_eq!(look(&[reading("b", Some(apache()))]), (true, 0), "a is gone");
     assert_eq!(look(&[reading("a", Some(Reported::default()))]), (false, 0), "embedded");
+}
+
+#[test]
+fn a_timer_that_the_broker_refuses_is_told_with_the_longest_that_it_takes() {
+    let needed = Needed { half_messages: None, longest_timer: Some(s(71 * 3_600)) };
+    assert_eq!(compare(&apache(), &needed), []);
+    let short = Reported { timer_max: Some(s(3_600)), check_max: Some(0), ..apache() };
+    let [finding] = &compare(&short, &needed)[..] else { panic!("not one") };
+    assert_eq!((finding.key, finding.weight), (TIMER_MAX, Weight::Warning));
+    assert!(finding.to_string().contains("set timeout.timer_max to 3600s"), "{finding}");
 }

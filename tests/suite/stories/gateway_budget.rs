@@ -16,6 +16,7 @@ use checkback::producer::rocketmq::{CheckAnswer, HalfMessage, TransactionHandler
 use checkback::run::{Environment, open_app};
 use checkback::service::settle::{Request, settle};
 use checkback::service::share_budget::share_budget;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{TestApp, json_of, wait_until};
@@ -53,6 +54,43 @@ async fn instances_share_the_budget_and_a_dead_ones_share_comes_back() {
     // The other one says nothing any more.
     app.advance(Duration::from_secs(16)).await;
     wait_until("its share is back", whole).await;
+    other.store.close().await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_instances_together_call_no_more_often_than_the_budget() {
+    let app = TestApp::start_configured(|config| {
+        config.timeout.engine = Engine::Poll;
+        config.alipay.calls_per_second = calls_a_second(20);
+    })
+    .await;
+    let environment = Environment { clock: Arc::clone(&app.clock) as _, ids: Ids::from_entropy() };
+    let other = open_app(app.app().config.clone(), environment).await.expect("another instance");
+    let mut orders = Vec::new();
+    for number in 0..60 {
+        let order = app.place(&format!("asked {number}")).await;
+        app.scan(&app.start_payment(&order).await).await;
+        orders.push(OrderId::parse(&order).expect("an id"));
+    }
+    share_budget(&other, "other").await.expect("a heartbeat");
+    wait_until("they share", async || calls_per_minute(app.app()) == 600).await;
+
+    let begun = Instant::now();
+    let instances = [app.app(), &other];
+    let asked = orders.iter().enumerate().map(async |(number, id)| {
+        settle(instances[number % 2], &Request::by(Trigger::Sweep, id)).await.expect("settled");
+        queries(&app, id.as_str()).await
+    });
+    let asked: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
+    let took = begun.elapsed();
+    let (refused, sent): (Vec<_>, Vec<_>) =
+        asked.iter().partition(|query| query["answer"] == "overloaded");
+    let calls = u32::try_from(sent.len()).expect("few");
+    assert!(!refused.is_empty(), "30 each at 10 a second take longer than anybody waits");
+    let allowed = took * 20 + Duration::from_secs(1) * 4;
+    assert!(Duration::from_secs(1) * calls <= allowed, "{calls} calls in {took:?}");
+    assert!(calls > 10, "{calls} calls in {took:?}");
     other.store.close().await;
     app.finish().await;
 }
