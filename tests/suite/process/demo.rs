@@ -59,6 +59,7 @@ pub(super) struct Site {
     pub(super) dir: TempDir,
     pub(super) ports: Ports,
     pub(super) options: Vec<String>,
+    variables: Vec<(&'static str, &'static str)>,
 }
 
 impl Site {
@@ -69,7 +70,14 @@ impl Site {
             dir: tempfile::tempdir().expect("a directory"),
             ports: Ports::free(),
             options: options.map(str::to_owned).to_vec(),
+            variables: Vec::new(),
         }
+    }
+
+    /// With this variable in its environment.
+    pub(super) fn with(mut self, variable: &'static str, value: &'static str) -> Self {
+        self.variables.push((variable, value));
+        self
     }
 
     pub(super) fn data_dir(&self) -> PathBuf {
@@ -78,7 +86,9 @@ impl Site {
 
     /// The command line of a demo in this place.
     pub(super) fn demo(&self) -> Command {
-        demo(&self.data_dir(), &self.ports, &self.options)
+        let mut command = demo(&self.data_dir(), &self.ports, &self.options);
+        command.envs(self.variables.iter().copied());
+        command
     }
 
     /// Starts the demo and does not wait for it.

@@ -15,6 +15,10 @@ use super::shop::Shop;
 
 /// Lives that end under load; as many end while everything starts.
 const LIVES: u64 = 5;
+/// The same with the other engines.
+const FEW_LIVES: u64 = 2;
+const ENGINE_VARIABLE: &str = "CHECKBACK__TIMEOUT__ENGINE";
+const HALF_MESSAGE_VARIABLE: &str = "CHECKBACK__TIMEOUT__HALF_MESSAGE";
 /// The seed of everything random, unless this variable has another.
 const SEED: u64 = 20_260_501;
 const SEED_VARIABLE: &str = "KILL_TEST_SEED";
@@ -33,11 +37,33 @@ const REPEAT_PAUSE_MS: u64 = 5 * 60 * 1_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_by_kills_at_random_moments_under_load() {
-    let site = Site::new("8s", "1s");
+    die_again_and_again(site(), LIVES).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_with_timers_instead_of_half_messages() {
+    die_again_and_again(site().with(ENGINE_VARIABLE, "delay"), FEW_LIVES).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_with_the_table_alone() {
+    die_again_and_again(site().with(ENGINE_VARIABLE, "poll"), FEW_LIVES).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_with_half_messages_that_tell_of_payments() {
+    die_again_and_again(site().with(HALF_MESSAGE_VARIABLE, "paid"), FEW_LIVES).await;
+}
+
+fn site() -> Site {
+    Site::new("8s", "1s")
+}
+
+async fn die_again_and_again(site: Site, lives: u64) {
     let seed = std::env::var(SEED_VARIABLE).map_or(SEED, |seed| seed.parse().expect("a seed"));
     let mut random = StdRng::seed_from_u64(seed);
     let ledger = Arc::new(Ledger::default());
-    for life in 0..LIVES {
+    for life in 0..lives {
         live_and_die(&site, &ledger, life, &mut random).await;
         let process = site.spawn();
         sleep_ms(random.random_range(SHORT_LIFE_MS)).await;
