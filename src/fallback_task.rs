@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +43,7 @@ pub async fn run_sweeps(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
-/// Settles what is due until nothing is due any more, sends due refunds, and stores a report.
+/// Settles all that is due when it starts, sends due refunds, and stores a report.
 ///
 /// # Errors
 /// If the database fails.
@@ -50,7 +51,7 @@ pub async fn sweep(app: &Arc<App>) -> Result<Report, StoreError> {
     let started_at = app.now();
     let mut total = Report::default();
     for lane in Lane::ALL {
-        let report = sweep_lane(app, lane).await?;
+        let report = sweep_lane(app, lane, started_at).await?;
         total.settled += report.settled;
         total.still_pending += report.still_pending;
         total.failed += report.failed;
@@ -78,8 +79,13 @@ pub async fn sweep(app: &Arc<App>) -> Result<Report, StoreError> {
     Ok(total)
 }
 
-async fn sweep_lane(app: &Arc<App>, lane: Lane) -> Result<Report, StoreError> {
-    let mut workers = Workers::new(app, Trigger::Sweep, lane);
+async fn sweep_lane(
+    app: &Arc<App>,
+    lane: Lane,
+    started_at: DateTime<Utc>,
+) -> Result<Report, StoreError> {
+    let workers = Workers::new(app, Trigger::Sweep, lane);
+    let mut workers = workers.for_what_is_due_by(started_at);
     let mut batches = 0;
     while batches < SWEEP_BATCHES_MAX {
         if workers.take_due().await? > 0 {

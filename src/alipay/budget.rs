@@ -6,15 +6,17 @@
 //! waits for ever.
 
 use std::collections::VecDeque;
+use std::future::pending;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::CALLS_AT_ONCE_MAX;
 use crate::domain::priority::Priority;
 
 /// Calls that wait for their permit; more than that are not sent.
@@ -30,10 +32,18 @@ const BURST_PART: u32 = 10;
 
 /// The place of a class among the queues.
 fn place(class: Priority) -> usize {
-    Priority::ALL.iter().position(|one| *one == class).unwrap_or(Priority::ALL.len() - 1)
+    match class {
+        Priority::Final => 0,
+        Priority::Waited => 1,
+        Priority::Routine => 2,
+        Priority::Background => 3,
+    }
 }
 
-type Waiter = (Priority, oneshot::Sender<()>);
+/// May make one call; its place is another's when it is dropped.
+pub(super) type Permit = OwnedSemaphorePermit;
+
+type Waiter = (Priority, oneshot::Sender<Permit>);
 
 /// The budget of one account.
 #[derive(Debug)]
@@ -94,13 +104,11 @@ impl Budget {
         Self { waiting, state }
     }
 
-    /// Waits for a permit. `false`: too many wait.
-    pub(super) async fn permit(&self, priority: Priority) -> bool {
+    /// Waits for a permit. `None`: too many wait.
+    pub(super) async fn permit(&self, priority: Priority) -> Option<Permit> {
         let (sender, receiver) = oneshot::channel();
-        if self.waiting.try_send((priority, sender)).is_err() {
-            return false;
-        }
-        receiver.await.is_ok()
+        self.waiting.try_send((priority, sender)).ok()?;
+        receiver.await.ok()
     }
 
     /// The gateway has had enough of our calls.
@@ -138,7 +146,7 @@ impl Budget {
 /// Those who wait for a permit, by class.
 struct Queues {
     state: Arc<State>,
-    classes: [VecDeque<oneshot::Sender<()>>; 4],
+    classes: [VecDeque<oneshot::Sender<Permit>>; 4],
     handed_out: u32,
 }
 
@@ -170,7 +178,7 @@ impl Queues {
     }
 
     /// Gives a permit to whoever still waits for one. `false`: nobody does.
-    fn hand_out_one(&mut self) -> bool {
+    fn hand_out(&mut self, mut permit: Permit) -> bool {
         self.handed_out = self.handed_out.wrapping_add(1);
         let turn_of_later = self.handed_out.is_multiple_of(TURN_OF_LATER_EVERY).then(|| {
             let turn = self.handed_out / TURN_OF_LATER_EVERY;
@@ -179,8 +187,10 @@ impl Queues {
         for place in turn_of_later.flatten().into_iter().chain(0..self.classes.len()) {
             while let Some(waiter) = self.classes[place].pop_front() {
                 self.note(place);
-                if waiter.send(()).is_ok() {
-                    return true;
+                match waiter.send(permit) {
+                    Ok(()) => return true,
+                    // Who has given up leaves it to the next one.
+                    Err(unused) => permit = unused,
                 }
             }
         }
@@ -207,6 +217,7 @@ async fn hand_out(state: Arc<State>, mut waiters: mpsc::Receiver<Waiter>) {
         Queues { state: Arc::clone(&state), classes: Default::default(), handed_out: 0 };
     let mut limiter = state.limiter();
     let mut halved_at: Option<Instant> = None;
+    let calls = Arc::new(Semaphore::new(CALLS_AT_ONCE_MAX));
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -234,12 +245,19 @@ async fn hand_out(state: Arc<State>, mut waiters: mpsc::Receiver<Waiter>) {
                 Some(waiter) => queues.add(waiter),
                 None => return,
             },
-            () = limiter.until_ready(), if !queues.are_empty() => {
-                // A permit of somebody who has given up is the next one's.
-                while !queues.hand_out_one() && !queues.are_empty() {}
+            permit = next_permit(&limiter, &calls), if !queues.are_empty() => {
+                queues.hand_out(permit);
             }
         }
     }
+}
+
+/// A place among the calls under way comes first: a permit that waits for one would be taken from a
+/// more urgent call that comes meanwhile.
+async fn next_permit(limiter: &DefaultDirectRateLimiter, calls: &Arc<Semaphore>) -> Permit {
+    let Ok(permit) = Arc::clone(calls).acquire_owned().await else { return pending().await };
+    limiter.until_ready().await;
+    permit
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode, Url, redirect};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{Instrument as _, Span, field};
 
@@ -67,7 +66,6 @@ pub(super) struct Request<'a> {
 pub(super) struct Caller {
     account: Account,
     http: reqwest::Client,
-    permits: Semaphore,
     budget: Budget,
     observer: CallObserver,
 }
@@ -79,8 +77,7 @@ impl Caller {
         observer: CallObserver,
     ) -> reqwest::Result<Self> {
         let http = http_client(&account.gateway_url)?;
-        let permits = Semaphore::new(CALLS_AT_ONCE_MAX);
-        Ok(Self { account, http, permits, budget, observer })
+        Ok(Self { account, http, budget, observer })
     }
 
     pub(super) fn budget(&self) -> &Budget {
@@ -138,11 +135,7 @@ impl Caller {
         priority: Priority,
         now: DateTime<Utc>,
     ) -> Result<Reply, UnknownReason> {
-        let permits = async {
-            let may_call = self.budget.permit(priority).await;
-            if may_call { self.permits.acquire().await.ok() } else { None }
-        };
-        let Ok(Some(_permit)) = timeout(PERMIT_BUDGET, permits).await else {
+        let Ok(Some(_permit)) = timeout(PERMIT_BUDGET, self.budget.permit(priority)).await else {
             return Err(UnknownReason::Overloaded);
         };
         let url = self.signed_url(request, now)?;

@@ -1,11 +1,14 @@
 //! `checkback reconcile --date D [--json]`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::{ReconcileArgs, say};
+use crate::app::App;
 use crate::domain::bill::BillDay;
 use crate::run::{Environment, open_app};
 use crate::service::reconcile::{Progress, Report, When, reconcile_day};
+use crate::service::share_budget::beside_others;
 
 pub(super) async fn run(args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
     let Some(day) = BillDay::parse(&args.date) else {
@@ -15,18 +18,8 @@ pub(super) async fn run(args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
     if day >= BillDay::of(app.now()) {
         anyhow::bail!("the day {day} isn't over in China: its bill is made the day after");
     }
-    let (mut reports, mut busy) = (Vec::new(), false);
-    for account in app.accounts() {
-        let progress = |progress| {
-            if !args.json {
-                say(describe(progress));
-            }
-        };
-        match reconcile_day(&app, &account, day, When::Now, &progress).await? {
-            Some(report) => reports.push(report),
-            None => busy = true,
-        }
-    }
+    let app = Arc::new(app);
+    let (reports, busy) = beside_others(&app, reconcile(&app, day, args.json)).await?;
     app.store.close().await;
     if args.json {
         say(serde_json::to_string_pretty(&reports)?);
@@ -38,6 +31,23 @@ pub(super) async fn run(args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
     }
     let clean = reports.iter().all(|report| report.state == "clean" && report.problem.is_none());
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The report of each account, and whether another instance looks at a bill now.
+async fn reconcile(app: &App, day: BillDay, quiet: bool) -> anyhow::Result<(Vec<Report>, bool)> {
+    let (mut reports, mut busy) = (Vec::new(), false);
+    for account in app.accounts() {
+        let progress = |progress| {
+            if !quiet {
+                say(describe(progress));
+            }
+        };
+        match reconcile_day(app, &account, day, When::Now, &progress).await? {
+            Some(report) => reports.push(report),
+            None => busy = true,
+        }
+    }
+    Ok((reports, busy))
 }
 
 fn describe(progress: Progress) -> String {

@@ -9,6 +9,7 @@ use crate::domain::decision::{AttemptStep, OrderStep};
 use crate::fallback_task::sweep;
 use crate::run::{Environment, open_app};
 use crate::service::settle::preview;
+use crate::service::share_budget::beside_others;
 use crate::store::pending;
 
 /// Rows that a dry run lists at most.
@@ -17,9 +18,9 @@ const DRY_RUN_ROWS_MAX: i64 = 1_000;
 pub(super) async fn run(args: &SweepArgs) -> anyhow::Result<ExitCode> {
     let app = Arc::new(open_app(args.target.load()?, Environment::default()).await?);
     if args.dry_run {
-        dry_run(&app).await?;
+        beside_others(&app, dry_run(&app)).await?;
     } else {
-        let report = sweep(&app).await?;
+        let report = beside_others(&app, async { Ok(sweep(&app).await?) }).await?;
         say(format_args!(
             "{} settled, {} still pending, {} failed",
             report.settled, report.still_pending, report.failed

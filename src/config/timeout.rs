@@ -221,8 +221,10 @@ impl Timeout {
         let grows = spaced.into_iter().all(|(one, next)| {
             next.checked_sub(*one).is_some_and(|spacing| spacing >= QUERY_SPACING_MIN)
         });
-        if !grows || !(1..=QUERIES_MAX).contains(&self.query_schedule.len()) {
-            let why = "must be 1 to 64 times, each at least a second after the one before";
+        let ends = self.query_schedule.last().is_some_and(|last| *last <= PAY_WINDOW_MAX);
+        if !grows || !ends || self.query_schedule.len() > QUERIES_MAX {
+            let why = "must be 1 to 64 times, each at least a second after the one before, and \
+                       none beyond 30 days";
             return Err(ConfigError::invalid("timeout.query_schedule", why));
         }
         if self.timer_max < TIMER_MIN {

@@ -19,7 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::App;
-use crate::config::{Rocketmq, Scope};
+use crate::config::{Config, Scope};
 use crate::metrics::RouteLabel;
 use crate::producer::rocketmq::{EventProducer, TransactionProducer};
 
@@ -45,6 +45,8 @@ use error::ApiError;
 
 /// Every answer is given within this time.
 const ANSWER_BUDGET: Duration = Duration::from_secs(10);
+/// Orders that are placed at the same time at most.
+const PLACING_MAX: usize = 512;
 /// An order waits for its turn to be placed no longer than this.
 const PLACING_WAIT: Duration = Duration::from_secs(3);
 
@@ -94,7 +96,7 @@ impl HttpState {
         stop: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
-        let placing = Arc::new(Semaphore::new(placing_max(&app.config.rocketmq)));
+        let placing = Arc::new(Semaphore::new(placing_max(&app.config)));
         let public_url = public_url.trim_end_matches('/').into();
         let (console, refused) = (Arc::default(), Arc::default());
         Self {
@@ -112,11 +114,14 @@ impl HttpState {
     }
 }
 
-/// Orders that are placed at the same time: as many as have a thread for their local transactions
+/// Orders that are placed at the same time: with half messages as many as have a thread for their local transactions
 /// beside the check-backs. The others wait for their turn and read the stock then, so that a rush
 /// for a few pieces sends few half messages in vain.
-fn placing_max(config: &Rocketmq) -> usize {
-    (config.callback_threads / 2).max(1)
+fn placing_max(config: &Config) -> usize {
+    match config.timeout.needed_of_brokers().half_messages {
+        Some(_) => (config.rocketmq.callback_threads / 2).max(1),
+        None => PLACING_MAX,
+    }
 }
 
 /// Everything on one listener.

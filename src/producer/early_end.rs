@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rocketmq_client_rust::{
     ClientError, ClientResult, DefaultMQProducer, LocalTransactionState, SendResult,
@@ -20,6 +21,7 @@ use rocketmq_model::common::message::message_single::Message;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::callback::state;
@@ -36,16 +38,27 @@ const WAITING_MAX: usize = 4_096;
 /// Hex digits of the place in the log, the end of a message id.
 const PLACE_DIGITS: usize = 16;
 
+/// A copy that no check-back here was about for so many check intervals is another one by now.
+const FRESH_INTERVALS: u32 = 2;
+
 /// A half message's topic under its name on the broker, and its newest copy there.
 #[derive(Clone)]
 pub(super) struct Copy {
     pub(super) topic: String,
     pub(super) sent: SendResult,
+    /// When the broker last told of its place.
+    pub(super) told_at: Instant,
 }
 
 /// The newest copies of this process's half messages, by key: bounded, the oldest go first.
-#[derive(Default)]
-pub(super) struct Copies(Mutex<Generations>);
+///
+/// The broker compares no more than the group and the place of an end with what lies there. A broker
+/// that lost the end of its log writes another order's half message to the same place: so none is
+/// kept over an outage, and none is ended by an old place.
+pub(super) struct Copies {
+    kept: Mutex<Generations>,
+    fresh_for: Duration,
+}
 
 #[derive(Default)]
 struct Generations {
@@ -54,6 +67,16 @@ struct Generations {
 }
 
 impl Copies {
+    pub(super) fn new(check_interval: Duration) -> Self {
+        let fresh_for = check_interval.saturating_mul(FRESH_INTERVALS);
+        Self { kept: Mutex::default(), fresh_for }
+    }
+
+    /// The broker was away, or is another one.
+    fn forget_all(&self) {
+        *self.lock() = Generations::default();
+    }
+
     pub(super) fn keep(&self, key: String, copy: Copy) {
         let mut generations = self.lock();
         if generations.young.len() >= GENERATION_MAX {
@@ -72,7 +95,8 @@ impl Copies {
         let mut generations = self.lock();
         let Generations { young, old } = &mut *generations;
         let known = young.get_mut(key).or_else(|| old.get_mut(key));
-        let Some(Copy { sent, .. }) = known else { return };
+        let Some(Copy { sent, told_at, .. }) = known else { return };
+        *told_at = Instant::now();
         sent.queue_offset = queue_offset;
         sent.offset_msg_id = sent.offset_msg_id.take().map(|id| {
             let broker = id.len().saturating_sub(PLACE_DIGITS);
@@ -83,11 +107,12 @@ impl Copies {
     pub(super) fn take(&self, key: &str) -> Option<Copy> {
         let mut generations = self.lock();
         let young = generations.young.remove(key);
-        young.or_else(|| generations.old.remove(key))
+        let copy = young.or_else(|| generations.old.remove(key));
+        copy.filter(|copy| copy.told_at.elapsed() < self.fresh_for)
     }
 
     fn lock(&self) -> MutexGuard<'_, Generations> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -133,10 +158,14 @@ impl EarlyEnder {
             let (runtime, topics) = (Arc::clone(runtime), topics.to_vec());
             let own = runtime.name(&format!("{group}-ends"));
             let named = runtime.name(group);
-            move || Ender {
-                producer: event_producer(&runtime, &own, &topics),
-                own: own.clone(),
-                named: named.clone(),
+            let copies = Arc::clone(copies);
+            move || {
+                copies.forget_all();
+                Ender {
+                    producer: event_producer(&runtime, &own, &topics),
+                    own: own.clone(),
+                    named: named.clone(),
+                }
             }
         };
         let mut ender = build();
@@ -230,12 +259,12 @@ mod tests {
             offset_msg_id: Some(format!("7F00000100002A9F{log_offset:016X}")),
             ..SendResult::default()
         };
-        Copy { topic: "T".into(), sent }
+        Copy { topic: "T".into(), sent, told_at: Instant::now() }
     }
 
     #[test]
     fn a_check_back_is_about_a_newer_copy() {
-        let copies = Copies::default();
+        let copies = Copies::new(Duration::from_mins(1));
         copies.keep("A".into(), copy(1));
         let mut message = MessageExt::default();
         message.set_queue_offset(12);
@@ -250,12 +279,23 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let copies = Copies::default();
+        let copies = Copies::new(Duration::from_mins(1));
         for number in 0..=2 * GENERATION_MAX {
             copies.keep(number.to_string(), copy(1));
         }
         assert!(copies.take("0").is_none());
         assert!(copies.take(&GENERATION_MAX.to_string()).is_some());
         assert!(copies.take(&(2 * GENERATION_MAX).to_string()).is_some());
+    }
+
+    #[test]
+    fn no_half_message_is_ended_by_an_old_place() {
+        let copies = Copies::new(Duration::ZERO);
+        copies.keep("old".into(), copy(1));
+        assert!(copies.take("old").is_none(), "many rounds may have been since");
+        let copies = Copies::new(Duration::from_mins(1));
+        copies.keep("of before".into(), copy(1));
+        copies.forget_all();
+        assert!(copies.take("of before").is_none(), "the broker was away since");
     }
 }

@@ -148,7 +148,8 @@ pub struct TransactionProducer {
 
 impl TransactionProducer {
     /// Joins the producer group. Routes and heartbeats of `topics` start at once, so that
-    /// check-backs come to a process that sends nothing. Succeeds without a broker; sends then fail
+    /// check-backs come to a process that sends nothing; they are expected every `check_interval`.
+    /// Succeeds without a broker; sends then fail
     /// until there is one.
     ///
     /// # Errors
@@ -157,10 +158,11 @@ impl TransactionProducer {
         runtime: &Arc<MessagingRuntime>,
         group: &str,
         topics: &[&str],
+        check_interval: Duration,
         handler: Arc<dyn TransactionHandler>,
     ) -> Result<Self, StartError> {
         let topics: Vec<String> = topics.iter().map(|topic| runtime.name(topic)).collect();
-        let copies = Arc::new(Copies::default());
+        let copies = Arc::new(Copies::new(check_interval));
         let build = {
             let (runtime, group, topics) =
                 (Arc::clone(runtime), runtime.name(group), topics.clone());
@@ -233,7 +235,7 @@ impl TransactionProducer {
             Some(sent) if sent.send_status == SendStatus::SendOk => {
                 let executed = slot.answer();
                 if executed == Some(CheckAnswer::Unknown) {
-                    self.copies.keep(key, Copy { topic, sent });
+                    self.copies.keep(key, Copy { topic, sent, told_at: Instant::now() });
                 }
                 Ok(HalfSend::Accepted { executed })
             }
@@ -256,6 +258,12 @@ impl TransactionProducer {
     pub fn reachable(&self) -> bool {
         let refused = self.refused_in.load(Ordering::Relaxed) == self.epoch();
         self.ready() && !self.runtime.is_away() && !refused
+    }
+
+    /// Whether no broker listened at the last look, up to a second ago.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.runtime.is_away()
     }
 
     /// How many half messages were sent since the start, accepted or not.

@@ -79,8 +79,9 @@ impl Messaging {
         let events = Arc::new(EventProducer::start(&runtime, PRODUCER_GROUP).await?);
         let listener = Arc::new(OrderListener::new(Arc::clone(app), Arc::clone(&events)));
         let topics = [ORDER_TIMEOUT_TOPIC, ORDER_PAID_TOPIC];
+        let (group, interval) = (TIMEOUT_PRODUCER_GROUP, app.config.timeout.check_interval);
         let half_messages =
-            TransactionProducer::start(&runtime, TIMEOUT_PRODUCER_GROUP, &topics, listener).await?;
+            TransactionProducer::start(&runtime, group, &topics, interval, listener).await?;
         let ends = half_messages.early_ends();
         let end: EndHalfMessage = Box::new(move |order_id, has_come_true| {
             let delivered = CheckAnswer::Commit;

@@ -23,6 +23,7 @@ use crate::service::age_alarms::raise_age_alarms;
 use crate::service::escalate_alarms::escalate_alarms;
 use crate::service::find_changes::ChangeFinder;
 use crate::service::report_given_up::resolve_given_up;
+use crate::service::share_budget::Membership;
 use crate::service::watch_broker::BrokerWatch;
 use crate::service::watch_clock::watch_clock;
 use crate::service::{audit_turn, reconcile, share_budget, tell_of_alarms};
@@ -63,6 +64,8 @@ pub struct Service {
     pub http_address: SocketAddr,
     /// The API keys that are valid now.
     pub keys: Arc<KeyRing>,
+    /// Its name among those that share the gateway's budget.
+    instance: String,
     messaging: Messaging,
     stop: CancellationToken,
     background: JoinSet<&'static str>,
@@ -103,16 +106,16 @@ impl Service {
             bill_days::release_leases(&app.store).await.context("leases can't be freed")?;
         }
         watch_clock(&app).await.context("the database's clock can't be read")?;
-        let instance = app.fresh_id();
         // Before anything calls the gateway: the others' shares are not its own.
-        let shared = share_budget::share_budget(&app, &instance).await;
-        shared.context("who is alive can't be read")?;
+        let instance = app.fresh_id();
+        let mut membership = Membership::new(instance.clone());
+        membership.heartbeat(&app).await.context("who is alive can't be told")?;
         let messaging = Messaging::start(&app).await?;
         let stop = CancellationToken::new();
         let mut background = JoinSet::new();
         let (a, s) = (Arc::clone(&app), stop.clone());
         background.spawn(async move {
-            share_budget::run(a, instance, s).await;
+            share_budget::run(a, membership, s).await;
             "the sharing of the gateway's budget"
         });
         spawn_tasks(&app, &messaging, &stop, &mut background)?;
@@ -131,7 +134,7 @@ impl Service {
             requests.clone(),
         );
         serve_http(sockets, &state, &stop, &mut background)?;
-        Ok(Self { app, http_address, keys, messaging, stop, background, requests })
+        Ok(Self { app, http_address, keys, instance, messaging, stop, background, requests })
     }
 
     /// What compares the brokers' settings with ours every minute.
@@ -183,6 +186,7 @@ impl Service {
         tokio::join!(drain, self.messaging.stop_consumers());
         self.background.abort_all();
         self.messaging.shutdown().await;
+        share_budget::leave(&self.app, &self.instance).await;
         self.app.store.close().await;
     }
 }

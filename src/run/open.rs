@@ -20,8 +20,9 @@ use crate::webhook::Webhook;
 use super::gateways;
 
 /// Results of a call that say that nobody answered, or that the gateway can't now.
-const NO_ANSWER: [&str; 6] =
-    ["timeout", "transport", "http_status", "overloaded", "unavailable", "rate_limited"];
+const NO_ANSWER: [&str; 5] = ["timeout", "transport", "http_status", "unavailable", "rate_limited"];
+/// The result of a call that was not sent: it says nothing about the gateway.
+const NOT_SENT: &str = "overloaded";
 /// Results of a call that say that the answer can't be believed.
 const UNBELIEVABLE: [&str; 5] =
     ["bad_signature", "unsigned", "malformed", "too_large", "other_trade"];
@@ -89,7 +90,7 @@ fn observer(metrics: &Arc<Metrics>, answered: &Arc<AtomicBool>, is_previous: boo
     let (metrics, answered) = (Arc::clone(metrics), Arc::clone(answered));
     Arc::new(move |method: &'static str, result: &'static str, duration: Duration| {
         metrics.gateway_call(method, result, duration);
-        if !is_previous {
+        if !is_previous && result != NOT_SENT {
             let told = !NO_ANSWER.contains(&result) && !UNBELIEVABLE.contains(&result);
             answered.store(told, Ordering::Relaxed);
         }

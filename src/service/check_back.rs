@@ -12,7 +12,7 @@ use crate::domain::trigger::Trigger;
 use crate::producer::rocketmq::EventProducer;
 use crate::store::orders::OrderRecord;
 use crate::store::pending::{self, Kind, Pending};
-use crate::store::{StoreError, barriers, orders};
+use crate::store::{StoreError, barriers, held_order, orders};
 
 use super::forward::{cancel_message, has_come_true, riding_event};
 use super::settle::{Outcome, Request, settle};
@@ -68,7 +68,7 @@ async fn was_just_answered(app: &App, order: &OrderRecord) -> Result<bool, Store
     let rows = pending::of_order(&app.store, &order.order.id).await?;
     let attempts: Vec<_> = rows.iter().filter(|row| row.kind == Kind::Attempt).collect();
     let is_fresh = |row: &&Pending| {
-        let answered = row.last_answer_at.is_some_and(|at| now - at < interval / 2);
+        let answered = row.last_answer_at.is_some_and(|at| at <= now && now - at < interval / 2);
         answered && row.last_answer.as_deref().is_some_and(NotPaid::can_follow)
     };
     // Without an attempt nobody is asked; a closed one has its last look at its own time; and the
@@ -80,6 +80,10 @@ async fn was_just_answered(app: &App, order: &OrderRecord) -> Result<bool, Store
         return Ok(false);
     }
     let mut tx = app.store.begin().await?;
+    if !held_order::hold_unchanged(&mut tx, &order.order).await? {
+        tx.rollback().await?;
+        return Ok(false);
+    }
     pending::count_check(&mut tx, &order.order.id, now + interval * 3).await?;
     tx.commit().await?;
     Ok(true)

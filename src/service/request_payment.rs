@@ -108,7 +108,12 @@ pub async fn request_payment(
         if made.count() >= ATTEMPTS_MAX {
             return Err(PaymentError::TooManyAttempts);
         }
-        if let Some(record) = add_attempt(app, &order).await? {
+        let added = match add_attempt(app, &order).await {
+            // Who wrote to the order meanwhile was first.
+            Err(error) if error.is_busy() => None,
+            added => added?,
+        };
+        if let Some(record) = added {
             if order.engine == Engine::Delay && !order.degraded {
                 arm_query_soon(app, events, order.order, record.created_at);
             }
@@ -149,12 +154,8 @@ async fn add_attempt(app: &App, read: &OrderRecord) -> Result<Option<PaymentReco
     let number = &record.attempt.out_trade_no;
     let order = &read.order;
     let mut tx = app.store.begin().await?;
-    let bumped = orders::bump(&mut tx, order, now).await;
-    match bumped {
-        Ok(true) => {}
-        Ok(false) => return Ok(None),
-        Err(error) if error.is_busy() => return Ok(None),
-        Err(error) => return Err(error),
+    if !orders::bump(&mut tx, order, now).await? {
+        return Ok(None);
     }
     payments::insert(&mut tx, &record).await?;
     let next_query_at = first_query(app, read, now);

@@ -46,7 +46,7 @@ const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 pub async fn claim_due_refunds(app: &App, room: usize) -> Result<Vec<OutRequestNo>, StoreError> {
     let now = app.now();
     let rows_max = i64::try_from(room).unwrap_or(i64::MAX);
-    let lease = Lease { token: app.fresh_id(), until: now + LEASE, rows_max };
+    let lease = Lease { token: app.fresh_id(), until: now + LEASE, due_by: now, rows_max };
     let claiming = refund_steps::claim_due(&app.store, &lease, now);
     tokio::time::timeout(CLAIM_BUDGET, claiming)
         .await

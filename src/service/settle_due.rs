@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::app::App;
@@ -65,6 +65,7 @@ pub struct Workers {
     app: Arc<App>,
     trigger: Trigger,
     lane: Lane,
+    due_by: Option<DateTime<Utc>>,
     settling: JoinSet<Settled>,
     report: Report,
 }
@@ -74,7 +75,14 @@ impl Workers {
     #[must_use]
     pub fn new(app: &Arc<App>, trigger: Trigger, lane: Lane) -> Self {
         let (settling, report) = (JoinSet::new(), Report::default());
-        Self { app: Arc::clone(app), trigger, lane, settling, report }
+        Self { app: Arc::clone(app), trigger, lane, due_by: None, settling, report }
+    }
+
+    /// Leaves alone what becomes due later, so that there is an end to it.
+    #[must_use]
+    pub fn for_what_is_due_by(mut self, due_by: DateTime<Utc>) -> Self {
+        self.due_by = Some(due_by);
+        self
     }
 
     /// Claims due orders for the workers that are free, and returns how many there were; none while
@@ -97,13 +105,27 @@ impl Workers {
         if room == 0 || !self.app.may_cancel() {
             return Ok(0);
         }
-        let claimed = claim(&self.app, self.lane, room).await?;
+        let claimed = self.claim(room).await?;
         let count = claimed.len();
         for order_id in claimed {
             let (app, trigger) = (Arc::clone(&self.app), self.trigger);
             self.settling.spawn(async move { settle_one(&app, trigger, order_id).await });
         }
         Ok(count)
+    }
+
+    async fn claim(&self, room: usize) -> Result<Vec<OrderId>, StoreError> {
+        let now = self.app.now();
+        let lease = Lease {
+            token: self.app.fresh_id(),
+            until: now + LEASE,
+            due_by: self.due_by.unwrap_or(now),
+            rows_max: i64::try_from(room).unwrap_or(i64::MAX),
+        };
+        let claiming = pending::claim_due(&self.app.store, self.lane, &lease, now);
+        tokio::time::timeout(CLAIM_BUDGET, claiming)
+            .await
+            .map_err(|_| StoreError::Busy("no batch could be claimed in time".into()))?
     }
 
     fn room(&self) -> usize {
@@ -131,16 +153,6 @@ impl Workers {
         while self.wait_for_one().await {}
         self.report
     }
-}
-
-async fn claim(app: &App, lane: Lane, room: usize) -> Result<Vec<OrderId>, StoreError> {
-    let now = app.now();
-    let rows_max = i64::try_from(room).unwrap_or(i64::MAX);
-    let lease = Lease { token: app.fresh_id(), until: now + LEASE, rows_max };
-    let claiming = pending::claim_due(&app.store, lane, &lease, now);
-    tokio::time::timeout(CLAIM_BUDGET, claiming)
-        .await
-        .map_err(|_| StoreError::Busy("no batch could be claimed in time".into()))?
 }
 
 async fn settle_one(app: &App, trigger: Trigger, order_id: OrderId) -> Settled {

@@ -20,11 +20,12 @@ const SLOWED_FOR_LONG: u32 = 20;
 /// A heartbeat takes no longer.
 const HEARTBEAT_BUDGET: Duration = Duration::from_secs(5);
 
-/// Shares until told to stop, and leaves then. `id` is this instance's, which has joined already.
-pub async fn run(app: Arc<App>, id: String, stop: CancellationToken) {
-    let mut slowed = Slowed::default();
+/// Shares until told to stop. The share stays until it is given back with [`leave`], or expires:
+/// what is under way then still calls.
+pub async fn run(app: Arc<App>, mut membership: Membership, stop: CancellationToken) {
+    let mut slowed = Slowed { heartbeats: 0, may_be_told: true };
     loop {
-        match tokio::time::timeout(HEARTBEAT_BUDGET, share_budget(&app, &id)).await {
+        match tokio::time::timeout(HEARTBEAT_BUDGET, membership.heartbeat(&app)).await {
             Ok(Ok(())) => {}
             // The share stays as it was: the gateway is no better off for fewer calls.
             Ok(Err(error)) => tracing::debug!(%error, "who is alive could not be read"),
@@ -36,54 +37,105 @@ pub async fn run(app: Arc<App>, id: String, stop: CancellationToken) {
             () = tokio::time::sleep(HEARTBEAT) => {}
         }
     }
-    if let Err(error) = instances::leave(&app.store, &id).await {
+}
+
+/// Gives an instance's share back.
+pub async fn leave(app: &App, id: &str) {
+    if let Err(error) = instances::leave(&app.store, id).await {
         tracing::debug!(%error, "the share of this instance is given back a little later");
     }
 }
 
 /// How many heartbeats in a row the gateway has had enough of this instance's calls.
-#[derive(Default)]
-struct Slowed(u32);
+struct Slowed {
+    heartbeats: u32,
+    /// An alarm may be open, that of an earlier life as well.
+    may_be_told: bool,
+}
 
 impl Slowed {
     /// A person is told once it lasts.
     async fn look(&mut self, app: &App) {
         let Some(app_id) = app.slowed_gateway() else {
-            if std::mem::take(&mut self.0) >= SLOWED_FOR_LONG {
-                self.resolve(app).await;
+            self.heartbeats = 0;
+            if self.may_be_told {
+                self.may_be_told = !resolve(app).await;
             }
             return;
         };
-        self.0 += 1;
-        if self.0.is_multiple_of(SLOWED_FOR_LONG) {
+        self.heartbeats += 1;
+        if self.heartbeats.is_multiple_of(SLOWED_FOR_LONG) {
+            self.may_be_told = true;
             let detail = "the gateway says that it is called too often; it is called less often";
             let alarm = Alarm::new(AlarmKind::GatewayThrottled, app_id, detail);
             raise_alarm_or_log(app, &alarm).await;
         }
     }
+}
 
-    async fn resolve(&self, app: &App) {
-        let resolved = async {
-            let mut tx = app.store.begin().await?;
-            for account in app.accounts() {
-                let (kind, subject) = (AlarmKind::GatewayThrottled, &account.app_id);
-                alarms::resolve(&mut tx, kind, subject, "it answers again", app.now()).await?;
-            }
-            tx.commit().await
-        };
-        if let Err(error) = resolved.await {
-            tracing::warn!(%error, "an alarm could not be resolved");
+/// `false`: it has to be tried again.
+async fn resolve(app: &App) -> bool {
+    let resolved = async {
+        let mut tx = app.store.begin().await?;
+        for account in app.accounts() {
+            let (kind, subject) = (AlarmKind::GatewayThrottled, &account.app_id);
+            alarms::resolve(&mut tx, kind, subject, "it answers again", app.now()).await?;
         }
+        tx.commit().await
+    };
+    let resolved: Result<(), StoreError> = resolved.await;
+    resolved.inspect_err(|error| tracing::warn!(%error, "an alarm stays open a while")).is_ok()
+}
+
+/// An instance's membership among those that share.
+#[derive(Debug)]
+pub struct Membership {
+    id: String,
+    alive_before: u32,
+}
+
+impl Membership {
+    /// Has not said yet that it is alive.
+    #[must_use]
+    pub fn new(id: String) -> Self {
+        Self { id, alive_before: 1 }
+    }
+
+    /// Says that this instance is alive, and takes its share of every account's budget. It grows
+    /// only if two heartbeats in a row saw fewer: after an outage of the database all rows have
+    /// expired, and those who come first would each take the others' shares. And it doesn't grow
+    /// while this machine's clock can't be trusted.
+    ///
+    /// # Errors
+    /// If the database fails; the share stays as it was.
+    pub async fn heartbeat(&mut self, app: &App) -> Result<(), StoreError> {
+        let now = app.now();
+        let alive = instances::keep_alive(&app.store, &self.id, now + ALIVE_FOR, now).await?;
+        let alive = u32::try_from(alive).unwrap_or(u32::MAX).max(1);
+        app.share_gateways(alive.max(self.alive_before));
+        if app.may_cancel() || alive > self.alive_before {
+            self.alive_before = alive;
+        }
+        Ok(())
     }
 }
 
-/// Says that this instance is alive, and takes its share of every account's budget.
+/// Works as one of the instances that share.
 ///
 /// # Errors
-/// If the database fails; the share stays as it was.
-pub async fn share_budget(app: &App, id: &str) -> Result<(), StoreError> {
-    let now = app.now();
-    let alive = instances::keep_alive(&app.store, id, now + ALIVE_FOR, now).await?;
-    app.share_gateways(u32::try_from(alive).unwrap_or(u32::MAX));
-    Ok(())
+/// If the database fails, or the work does.
+pub async fn beside_others<T>(
+    app: &Arc<App>,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let id = app.fresh_id();
+    let mut membership = Membership::new(id.clone());
+    membership.heartbeat(app).await?;
+    let stop = CancellationToken::new();
+    let sharing = tokio::spawn(run(Arc::clone(app), membership, stop.clone()));
+    let done = work.await;
+    stop.cancel();
+    sharing.await?;
+    leave(app, &id).await;
+    done
 }

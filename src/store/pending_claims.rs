@@ -18,6 +18,8 @@ pub struct Lease {
     pub token: String,
     /// When it ends by itself, should its holder die.
     pub until: DateTime<Utc>,
+    /// It takes what was due by then, but nothing that isn't due yet.
+    pub due_by: DateTime<Utc>,
     /// How many rows it takes at most; never more than [`CLAIM_MAX`].
     pub rows_max: i64,
 }
@@ -34,7 +36,8 @@ pub async fn claim_due(
     lease: &Lease,
     now: DateTime<Utc>,
 ) -> Result<Vec<OrderId>, StoreError> {
-    let due = due_orders(store, lane, lease.rows_max, now).await?;
+    let due_by_ms = lease.due_by.min(now).timestamp_millis();
+    let due = due_orders(store, lane, (lease.rows_max, due_by_ms), now).await?;
     if due.is_empty() {
         return Ok(Vec::new());
     }
@@ -47,7 +50,7 @@ pub async fn claim_due(
     .bind(&lease.token)
     .bind(lease.until.timestamp_millis())
     .bind(now.timestamp_millis())
-    .bind(now.timestamp_millis());
+    .bind(due_by_ms);
     for place in 0..CLAIM_MAX {
         claiming = claiming.bind(due.get(place));
     }
@@ -70,7 +73,7 @@ pub async fn claim_due(
 async fn due_orders(
     store: &Store,
     lane: Lane,
-    rows_max: i64,
+    (rows_max, due_by_ms): (i64, i64),
     now: DateTime<Utc>,
 ) -> Result<Vec<String>, StoreError> {
     let rows_max = rows_max.min(i64::try_from(CLAIM_MAX).unwrap_or(i64::MAX));
@@ -80,7 +83,7 @@ async fn due_orders(
          order by next_query_at_ms limit ?",
     )
     .bind(lane.number())
-    .bind(now.timestamp_millis())
+    .bind(due_by_ms)
     .bind(now.timestamp_millis())
     .bind(rows_max)
     .fetch_all(store.pool())

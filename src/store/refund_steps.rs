@@ -23,12 +23,12 @@ pub async fn claim_due(
     lease: &Lease,
     now: DateTime<Utc>,
 ) -> Result<Vec<OutRequestNo>, StoreError> {
-    let now_ms = now.timestamp_millis();
+    let (now_ms, due_by_ms) = (now.timestamp_millis(), lease.due_by.min(now).timestamp_millis());
     let due: Vec<String> = sqlx::query_scalar(
         "select out_request_no from refunds where next_try_at_ms <= ? and leased_until_ms <= ? \
          order by next_try_at_ms limit ?",
     )
-    .bind(now_ms)
+    .bind(due_by_ms)
     .bind(now_ms)
     .bind(lease.rows_max)
     .fetch_all(store.pool())
@@ -46,7 +46,7 @@ pub async fn claim_due(
         .bind(&lease.token)
         .bind(lease.until.timestamp_millis())
         .bind(&no)
-        .bind(now_ms)
+        .bind(due_by_ms)
         .bind(now_ms)
         .execute(tx.connection())
         .await?;

@@ -146,6 +146,7 @@ fn settings_are_read_by_the_brokers_own_names() {
         "transactionTimeOut" => Some("6000"),
         "transactionOpBatchInterval" => Some("3000"),
         "fileReservedTime" => Some("72"),
+        "timerMaxDelaySec" => Some("259200"),
         _ => None,
     };
     assert_eq!(Reported::read(broker), apache());

@@ -122,12 +122,14 @@ pub async fn place_order(
     }
     let priced = price(app, request, &found.skus)?;
     let draft = priced.draft(app, request, &key_hash, false)?;
+    // Who waits for a broker that doesn't listen keeps others from their turn.
+    let is_away = half_messages.is_away();
     let created = match priced.engine() {
-        Engine::Transaction if app.half_messages_fit() => {
+        Engine::Transaction if app.half_messages_fit() && !is_away => {
             create_behind_half_message(app, half_messages, draft).await?
         }
-        Engine::Transaction => None,
-        Engine::Delay => create_behind_timer(app, events, &draft).await?,
+        Engine::Delay if !is_away => create_behind_timer(app, events, &draft).await?,
+        Engine::Transaction | Engine::Delay => None,
         Engine::Poll => Some(create_alone(app, &draft).await?),
     };
     let creation = if let Some(creation) = created {

@@ -6,35 +6,23 @@ use super::plan::{Plan, Turn};
 use crate::app::App;
 use crate::domain::alarm::{Alarm, AlarmKind};
 use crate::domain::order::OrderStatus;
-use crate::store::history::Entry;
 use crate::store::pending::Lane;
-use crate::store::{StoreError, WriteTx, alarms, held_order};
+use crate::store::{StoreError, WriteTx, alarms};
 
-/// `false`: the order has changed since it was read, and who ended it looked for its alarms in
-/// vain.
+/// In a transaction that holds the order.
 pub(super) async fn write_alarms(
     app: &App,
     tx: &mut WriteTx<'_>,
     plan: &Plan<'_>,
     turn: Turn,
-    entries: &[Entry],
     now: DateTime<Utc>,
-) -> Result<bool, StoreError> {
+) -> Result<(), StoreError> {
     let exhausted = write_lane_alarm(app, tx, plan, turn, now).await?;
     let check_count = check_count_alarm(app, plan, turn);
-    let opened: Vec<_> =
-        plan.decision.alarms.iter().chain(&check_count).chain(&exhausted).collect();
-    if opened.is_empty() {
-        return Ok(true);
-    }
-    // Whatever changes the order was guarded by its version.
-    if entries.is_empty() && !held_order::hold_unchanged(tx, plan.order()).await? {
-        return Ok(false);
-    }
-    for alarm in opened {
+    for alarm in plan.decision.alarms.iter().chain(&check_count).chain(&exhausted) {
         alarms::raise(tx, alarm, &app.fresh_id(), now).await?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// The alarm of an order that only the sweep looks at from now on; resolves that of one that comes

@@ -352,10 +352,11 @@ async fn close_one(app: &App, questions: &Questions, attempt: &Attempt) -> Asked
                 | Answer::Unknown(_) => asked,
             }
         }
-        // A person has to be told; whatever else it was, it is asked again.
-        CloseOutcome::Unknown(reason)
-            if reason.is_account_broken() || reason == UnknownReason::NotAsked =>
-        {
+        // A person has to be told, or nothing was sent; whatever else it was, it is asked again.
+        CloseOutcome::Unknown(reason @ (UnknownReason::NotAsked | UnknownReason::Overloaded)) => {
+            unknown(attempt, asked_at, reason)
+        }
+        CloseOutcome::Unknown(reason) if reason.is_account_broken() => {
             unknown(attempt, asked_at, reason)
         }
         CloseOutcome::Unknown(_) => unknown(attempt, asked_at, UnknownReason::NotClosed),

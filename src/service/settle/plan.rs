@@ -15,7 +15,7 @@ use crate::domain::order::{Order, OrderStatus};
 use crate::domain::payment::{Attempt, PaymentStatus};
 use crate::domain::payment_check::next_query;
 use crate::domain::trigger::Trigger;
-use crate::store::pending::{Kind, Lane};
+use crate::store::pending::{Kind, Lane, Pending};
 
 /// A decision with everything that it rests on.
 pub(super) struct Plan<'a> {
@@ -176,11 +176,29 @@ impl Plan<'_> {
             && !self.is_first_look_past_due(app)
             && self.looks() + 1 >= i64::from(app.config.poll.max_queries)
             && (self.order().status != OrderStatus::AwaitingPayment || self.is_past_due(app));
+        let given_up = no_answer && (used_up || self.was_slow());
         match turn {
-            Turn::Unchanged if no_answer && (used_up || self.was_slow()) => Lane::Slow,
+            Turn::Unchanged if given_up && self.leaves_questions() => Lane::Slow,
             _ if open == 0 => Lane::NoAttempt,
             _ => Lane::Fast,
         }
+    }
+
+    /// Whether an attempt has to be asked about later.
+    fn leaves_questions(&self) -> bool {
+        let is_settled = |row: &Pending| {
+            let number = OutTradeNo::from_trusted(row.subject.as_str());
+            let ends = |step: &AttemptStep| match step {
+                AttemptStep::RecordPayment { .. } | AttemptStep::RecordReturn(_) => true,
+                AttemptStep::End => !self.was_closed(&number),
+                AttemptStep::Close
+                | AttemptStep::NoteSeen { .. }
+                | AttemptStep::RecordElsewhere(_) => false,
+            };
+            self.decision.attempts.iter().any(|(of, step)| *of == number && ends(step))
+        };
+        let about_attempts = self.snapshot.pending.iter().filter(|row| row.kind != Kind::Order);
+        about_attempts.into_iter().any(|row| !is_settled(row))
     }
 
     /// Whether a question was not sent, because too many waited before it.

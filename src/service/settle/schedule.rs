@@ -12,7 +12,7 @@ const DOUBLINGS_MAX: i64 = 7;
 /// Longest back-off.
 const BACKOFF_MAX: Duration = Duration::minutes(10);
 
-/// What was not sent because too many waited before it is sent soon.
+/// What an order past its deadline was not asked, because too many waited before, is asked soon.
 pub(super) const NOT_SENT_PAUSE: Duration = Duration::seconds(2);
 
 /// A closed trade is looked at once more, this long afterwards at the earliest: the confirmation of
@@ -42,6 +42,13 @@ pub(super) struct Situation {
     pub code_dies_at: Option<DateTime<Utc>>,
     /// How often the broker is expected to check back.
     pub check_interval: Duration,
+}
+
+impl Situation {
+    /// Whether nothing but the missing answer keeps the order waiting.
+    pub(super) fn is_past_due(&self, now: DateTime<Utc>) -> bool {
+        self.awaiting && now >= self.due_at
+    }
 }
 
 /// The time of the next look.

@@ -71,12 +71,14 @@ pub(super) async fn write(app: &App, plan: &Plan<'_>) -> Result<Written, StoreEr
         let version = plan.order().version + 1;
         let order_id = &plan.order().id;
         history::append(&mut tx, order_id, version, plan.request.actor, &entries, now).await?;
-    }
-    write_pending(app, &mut tx, plan, turn, now).await?;
-    if !write_alarms(app, &mut tx, plan, turn, &entries, now).await? {
+    } else if !held_order::hold_unchanged(&mut tx, plan.order()).await? {
+        // The next look and the alarms follow from what was read: a new attempt's own times would
+        // be overwritten, and who ended the order looked for its alarms in vain.
         tx.rollback().await?;
         return Ok(Written::Outdated);
     }
+    write_pending(app, &mut tx, plan, turn, now).await?;
+    write_alarms(app, &mut tx, plan, turn, now).await?;
     if !write_notification(&mut tx, plan, &entries, now).await? {
         tx.rollback().await?;
         return Ok(Written::Done(plan.outcome(Turn::Unchanged)));
@@ -280,8 +282,12 @@ async fn write_pending(
     let next_query_at = match turn {
         // Whatever the winner left open is closed at once.
         Turn::Paid | Turn::Reopened => now,
-        Turn::Unchanged if plan.was_not_sent() => now + NOT_SENT_PAUSE,
         Turn::Unchanged if lane == Lane::Slow => now + SLOW_LANE_PAUSE,
+        // Before the deadline the next check or time of the schedule is soon enough: questions that
+        // come again would only crowd out those that end orders.
+        Turn::Unchanged if plan.was_not_sent() && situation.is_past_due(now) => {
+            now + NOT_SENT_PAUSE
+        }
         Turn::Cancelled | Turn::Unchanged | Turn::WalkedBack(_) => next_look(&situation, now),
     };
     let is_check = plan.request.trigger == Trigger::CheckBack;

@@ -56,7 +56,7 @@ async fn rows(db: &Database, order: &str) -> Vec<Pending> {
 }
 
 fn lease(token: &str, until: i64, rows_max: i64) -> Lease {
-    Lease { token: token.into(), until: at(until), rows_max }
+    Lease { token: token.into(), until: at(until), due_by: DateTime::<Utc>::MAX_UTC, rows_max }
 }
 
 async fn claim(store: &Store, lease: &Lease, now: i64) -> Vec<String> {

@@ -15,7 +15,7 @@ use checkback::producer::runtime::{BoxFuture, MessagingRuntime};
 use checkback::run::broker_settings;
 use serde_json::json;
 
-use crate::support::{PATIENCE, TestApp, shared_broker, wait_until, wait_within};
+use crate::support::{CHECK_INTERVAL, PATIENCE, TestApp, shared_broker, wait_until, wait_within};
 
 /// The producer group of half messages, as the contract names it.
 const GROUP: &str = "checkback-order-timeout-producer";
@@ -130,7 +130,7 @@ async fn a_newer_releases_messages_are_never_acted_on_nor_acknowledged_away() {
     let version = BODY_VERSION + 1;
     let handler = Arc::new(NextRelease { version });
     let topics = [ORDER_TIMEOUT_TOPIC];
-    let newer = TransactionProducer::start(&runtime, GROUP, &topics, handler).await;
+    let newer = TransactionProducer::start(&runtime, GROUP, &topics, CHECK_INTERVAL, handler).await;
     let newer = newer.expect("a producer");
     assert!(newer.wait_ready(PATIENCE).await, "no route");
 

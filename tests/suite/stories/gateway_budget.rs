@@ -15,7 +15,7 @@ use checkback::listener::OrderListener;
 use checkback::producer::rocketmq::{CheckAnswer, HalfMessage, TransactionHandler};
 use checkback::run::{Environment, open_app};
 use checkback::service::settle::{Request, settle};
-use checkback::service::share_budget::share_budget;
+use checkback::service::share_budget::Membership;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -46,7 +46,8 @@ async fn instances_share_the_budget_and_a_dead_ones_share_comes_back() {
     let whole = async || calls_per_minute(app.app()) == 3_600;
     wait_until("it is alone", whole).await;
 
-    share_budget(&other, "other").await.expect("a heartbeat");
+    let mut membership = Membership::new("other".into());
+    membership.heartbeat(&other).await.expect("a heartbeat");
     assert_eq!(calls_per_minute(&other), 1_800);
     let half = async || calls_per_minute(app.app()) == 1_800;
     wait_until("the first one notices", half).await;
@@ -73,7 +74,8 @@ async fn two_instances_together_call_no_more_often_than_the_budget() {
         app.scan(&app.start_payment(&order).await).await;
         orders.push(OrderId::parse(&order).expect("an id"));
     }
-    share_budget(&other, "other").await.expect("a heartbeat");
+    let mut membership = Membership::new("other".into());
+    membership.heartbeat(&other).await.expect("a heartbeat");
     wait_until("they share", async || calls_per_minute(app.app()) == 600).await;
 
     let begun = Instant::now();
