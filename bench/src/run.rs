@@ -1,6 +1,8 @@
 //! One run of the benchmark: its options, its figures, and how far it is.
 
+use anyhow::Context as _;
 use checkback::app::App;
+use checkback::metrics::Metrics;
 use checkback::service::audit::audit;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -74,12 +76,23 @@ impl Run {
         }
     }
 
-    /// Checks every invariant of the database.
+    /// Checks every invariant of the database, and that every order has the message that it should
+    /// have: one without is cheaper.
     pub(crate) async fn audit(&mut self, app: &App) -> anyhow::Result<()> {
         self.tell("audit");
+        let degraded = degraded(&app.metrics)?;
+        self.require(degraded == 0, format_args!("{degraded} orders without a message"));
         for (check, ids) in audit(app).await?.violated() {
             self.figures.violated(format!("{}: {check}: {ids:?}", self.scenario));
         }
         Ok(())
     }
+}
+
+/// Orders that were placed without their message.
+fn degraded(metrics: &Metrics) -> anyhow::Result<u64> {
+    let text = metrics.encode()?;
+    let name = "checkback_orders_total{outcome=\"degraded\"}";
+    let counter = text.lines().find_map(|line| line.strip_prefix(name));
+    Ok(counter.context("the counter of degraded orders")?.trim().parse()?)
 }

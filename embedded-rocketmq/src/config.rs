@@ -45,11 +45,11 @@ const CONSUME_QUEUE_FILE_BYTES: usize = 20_000 * 20;
 const INDEX_SLOTS: u32 = 50_000;
 /// Entries of an index file.
 const INDEX_ENTRIES: u32 = 200_000;
-/// A developer's disk is often fuller than a broker's may be: percent at which files that are out of
-/// date are deleted early …
+/// A developer's disk is often fuller than a broker's may be: percent at which files that are out
+/// of date are deleted early …
 const DISK_CLEAN_PERCENT: usize = 84;
-/// … at which others would be deleted by force, if that weren't switched off (no message goes before
-/// its time) …
+/// … at which others would be deleted by force, if that weren't switched off (no message goes
+/// before its time) …
 const DISK_CLEAN_FORCIBLY_PERCENT: usize = 85;
 /// … and at which the store neither starts nor takes a message. It takes no higher figure
 /// (`rocketmq-store`, `LocalCleanupConfig`).

@@ -114,9 +114,9 @@ impl HttpState {
     }
 }
 
-/// Orders that are placed at the same time: with half messages as many as have a thread for their local transactions
-/// beside the check-backs. The others wait for their turn and read the stock then, so that a rush
-/// for a few pieces sends few half messages in vain.
+/// Orders that are placed at the same time: with half messages as many as have a thread for their
+/// local transactions beside the check-backs. The others wait for their turn and read the stock
+/// then, so that a rush for a few pieces sends few half messages in vain.
 fn placing_max(config: &Config) -> usize {
     match config.timeout.needed_of_brokers().half_messages {
         Some(_) => (config.rocketmq.callback_threads / 2).max(1),

@@ -52,9 +52,9 @@ pub(super) struct Copy {
 
 /// The newest copies of this process's half messages, by key: bounded, the oldest go first.
 ///
-/// The broker compares no more than the group and the place of an end with what lies there. A broker
-/// that lost the end of its log writes another order's half message to the same place: so none is
-/// kept over an outage, and none is ended by an old place.
+/// The broker compares no more than the group and the place of an end with what lies there. A
+/// broker that lost the end of its log writes another order's half message to the same place: so
+/// none is kept over an outage, and none is ended by an old place.
 pub(super) struct Copies {
     kept: Mutex<Generations>,
     fresh_for: Duration,

@@ -93,7 +93,11 @@ pub(super) async fn measure(run: &mut Run) -> anyhow::Result<()> {
 }
 
 /// A closed loop with each number of callers.
-async fn loads<F, R>(run: &Run, what: &str, request: &Arc<F>) -> anyhow::Result<Vec<(u64, Load)>>
+async fn loads<F, R>(
+    run: &mut Run,
+    what: &str,
+    request: &Arc<F>,
+) -> anyhow::Result<Vec<(u64, Load)>>
 where
     F: Fn(u64) -> R + Send + Sync + 'static,
     R: Future<Output = bool> + Send,
@@ -101,7 +105,9 @@ where
     let mut loads = Vec::new();
     for callers in CALLERS {
         run.tell(format_args!("{what}, {callers} callers"));
-        loads.push((callers, closed(callers, run.options.duration(), request).await?));
+        let load = closed(callers, run.options.duration(), request).await?;
+        run.require(load.failed == 0, format_args!("{} failed: {what}", load.failed));
+        loads.push((callers, load));
     }
     Ok(loads)
 }

@@ -41,6 +41,7 @@ mod connection;
 mod console;
 mod constraints;
 mod history;
+mod instances;
 mod notifications;
 mod old_rows;
 mod once;

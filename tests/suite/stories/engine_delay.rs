@@ -1,6 +1,7 @@
 //! The engine `delay`: messages with a delivery time drive an order's timeout.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use checkback::config::Config;
@@ -188,5 +189,24 @@ async fn a_changed_engine_strands_no_open_order() {
     }
     assert_eq!(app.event(&polled, "cancelled").await["actor"], "poll");
     wait_until("nothing is locked", async || app.sku("tea").await["locked"] == 0).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_a_clock_that_is_off_no_message_calls_for_another_one_at_once() {
+    let app = TestApp::start_configured(use_messages_alone).await;
+    let order = app.place("past its window, perhaps").await;
+    let made_at = app.app().now();
+    app.start_payment(&order).await;
+    app.app().clock_trusted.store(false, Ordering::Relaxed);
+    app.advance_past_window().await;
+    assert_eq!(deliver(&app, &order, CheckReason::Deadline).await, Consumed::Later);
+    let schedule = CheckReason::Schedule { since: made_at };
+    assert_eq!(deliver(&app, &order, schedule).await, Consumed::Done);
+    assert_eq!(app.status(&order).await, "awaiting_payment");
+
+    app.app().clock_trusted.store(true, Ordering::Relaxed);
+    assert_eq!(deliver(&app, &order, CheckReason::Deadline).await, Consumed::Done);
+    app.wait_for_status(&order, "cancelled").await;
     app.finish().await;
 }

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use checkback::app::App;
 use checkback::config::Config;
+use checkback::domain::ids::OrderId;
 use checkback::domain::order::Engine;
 use checkback::domain::trigger::Trigger;
 use checkback::fallback_task::sweep;
 use checkback::ids::Ids;
 use checkback::run::{Environment, open_app};
+use checkback::service::settle::{Request, settle};
 use checkback::service::settle_due::Workers;
 use checkback::store::pending::Lane;
 use futures_util::future::join_all;
@@ -163,5 +165,59 @@ async fn instances_share_what_is_due_and_each_order_is_settled_once() {
     let asked = queries(&app) + queries_by(&other);
     assert_eq!(usize::try_from(asked), Ok(SCANNED), "nobody asks twice");
     other.store.close().await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_before_a_cancel_request_does_not_put_it_off() {
+    let app = TestApp::start_configured(|config| {
+        use_poll(config);
+        config.timeout.query_schedule = [40, 50].map(Duration::from_secs).to_vec();
+    })
+    .await;
+    let order = app.place("cancelled during a slow question").await;
+    let number = app.start_payment(&order).await;
+    app.scan(&number).await;
+    let slow = json!({ "method": "alipay.trade.query", "kind": "slow", "delay_ms": 1_500 });
+    app.control("faults", slow).await;
+    let (asking, id) = (Arc::clone(app.app()), OrderId::parse(&order).expect("an id"));
+    let asked = tokio::spawn(async move {
+        settle(&asking, &Request::by(Trigger::Poll, &id)).await.expect("settled")
+    });
+    wait_until("the gateway is asked", async || app.fault_hits().await > 0).await;
+    app.clear_faults().await;
+    app.fault("alipay.trade.query", "unknown_before").await;
+    assert_eq!(app.cancel(&order).await.0, 202, "unknown is not unpaid");
+    asked.await.expect("no panic");
+
+    app.clear_faults().await;
+    app.advance(Duration::from_secs(10)).await;
+    app.wait_for_status(&order, "cancelled").await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_payments_notification_is_the_answer_that_was_missing() {
+    let app = TestApp::start_configured(|config| {
+        use_poll(config);
+        config.poll.max_queries = 2;
+    })
+    .await;
+    let order = app.place("paid late").await;
+    let number = app.start_payment(&order).await;
+    assert_eq!(app.cancel(&order).await.0, 200);
+    app.fault("alipay.trade.query", "unknown_before").await;
+    let alarm = ("poll_exhausted".to_owned(), order.clone());
+    let is_open = async || app.open_alarms().await.contains(&alarm);
+    wait_until("its queries are used up", async || {
+        app.advance(Duration::from_secs(2)).await;
+        is_open().await
+    })
+    .await;
+
+    app.scan(&number).await;
+    app.control("pay", json!({ "out_trade_no": number, "force": true })).await;
+    app.wait_until_given_back(&order, &number, "late").await;
+    assert!(!is_open().await, "nothing is left to ask");
     app.finish().await;
 }

@@ -215,3 +215,22 @@ async fn a_check_soon_after_another_question_asks_nobody_but_the_last_one_always
     assert!(checks.as_i64().is_some_and(|checks| checks >= 4), "all are counted: {checks}");
     app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_outage_of_the_database_nobody_takes_the_shares_of_the_others() {
+    let app = TestApp::start_configured(|config| {
+        config.alipay.calls_per_second = calls_a_second(60);
+    })
+    .await;
+    let environment = Environment { clock: Arc::clone(&app.clock) as _, ids: Ids::from_entropy() };
+    let other = open_app(app.app().config.clone(), environment).await.expect("another instance");
+    let mut membership = Membership::new("other".into());
+    membership.heartbeat(&other).await.expect("a heartbeat");
+    assert_eq!(calls_per_minute(&other), 1_800);
+    // As after a minute without a database: every row has expired.
+    app.advance(Duration::from_mins(1)).await;
+    membership.heartbeat(&other).await.expect("a heartbeat");
+    assert_eq!(calls_per_minute(&other), 1_800, "one look at nobody else is no proof");
+    other.store.close().await;
+    app.finish().await;
+}
