@@ -43,6 +43,17 @@ fn everything_that_is_copied_is_there_and_let_through() {
     }
 }
 
+/// Without the manifest of one member, none of them can be built.
+#[test]
+fn every_member_of_the_workspace_is_copied() {
+    let copied = instructions("COPY");
+    let manifest = read("Cargo.toml");
+    let members = manifest.lines().find_map(|line| line.strip_prefix("members = "));
+    for member in words(members.expect("members")) {
+        assert!(copied.contains(&format!("{member} {member}")), "{member}");
+    }
+}
+
 #[test]
 fn the_compiler_is_new_enough() {
     let manifest = read("Cargo.toml");
