@@ -57,7 +57,7 @@ pub async fn sweep(app: &Arc<App>) -> Result<Report, StoreError> {
         total.failed += report.failed;
     }
     for _ in 0..SWEEP_BATCHES_MAX {
-        if send_due_refunds(app).await? == 0 {
+        if send_due_refunds(app, started_at).await? == 0 {
             break;
         }
     }
@@ -132,7 +132,7 @@ pub async fn run_refunds(app: Arc<App>, stop: CancellationToken) {
     let mut sending = JoinSet::new();
     loop {
         let room = CONCURRENT - sending.len();
-        let claimed = claim_due_refunds(&app, room).await.unwrap_or_else(|error| {
+        let claimed = claim_due_refunds(&app, room, app.now()).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "due refunds could not be taken, later again");
             Vec::new()
         });

@@ -46,7 +46,7 @@ use error::ApiError;
 /// Every answer is given within this time.
 const ANSWER_BUDGET: Duration = Duration::from_secs(10);
 /// Orders that are placed at the same time at most.
-const PLACING_MAX: usize = 512;
+const PLACING_MAX: usize = 128;
 /// An order waits for its turn to be placed no longer than this.
 const PLACING_WAIT: Duration = Duration::from_secs(3);
 

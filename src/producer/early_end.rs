@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use super::callback::state;
 use super::plain::event_producer;
 use super::renewal::{Current, Lifecycle, renew};
 use super::rocketmq::CheckAnswer;
-use super::runtime::{MessagingRuntime, StartError};
+use super::runtime::{MessagingRuntime, Outages, StartError};
 use crate::text::causes;
 
 /// Half messages that are remembered: as many in each of two generations.
@@ -47,16 +48,24 @@ pub(super) struct Copy {
     pub(super) topic: String,
     pub(super) sent: SendResult,
     /// When the broker last told of its place.
-    pub(super) told_at: Instant,
+    pub(super) told: Told,
+}
+
+/// When a broker told of a place, and how many outages there were before.
+#[derive(Clone, Copy)]
+pub(super) struct Told {
+    at: Instant,
+    outages: u64,
 }
 
 /// The newest copies of this process's half messages, by key: bounded, the oldest go first.
 ///
 /// The broker compares no more than the group and the place of an end with what lies there. A
 /// broker that lost the end of its log writes another order's half message to the same place: so
-/// none is kept over an outage, and none is ended by an old place.
+/// none is kept over an outage of any broker, and none is ended by an old place.
 pub(super) struct Copies {
     kept: Mutex<Generations>,
+    outages: Outages,
     fresh_for: Duration,
 }
 
@@ -67,9 +76,19 @@ struct Generations {
 }
 
 impl Copies {
-    pub(super) fn new(check_interval: Duration) -> Self {
+    pub(super) fn new(check_interval: Duration, outages: Outages) -> Self {
         let fresh_for = check_interval.saturating_mul(FRESH_INTERVALS);
-        Self { kept: Mutex::default(), fresh_for }
+        Self { kept: Mutex::default(), outages, fresh_for }
+    }
+
+    /// For a place that is told of from now on.
+    pub(super) fn told_now(&self) -> Told {
+        Told { at: Instant::now(), outages: self.outages.load(Ordering::Relaxed) }
+    }
+
+    /// Whether no broker was away since a place was told of, and that is not long ago.
+    fn is_fresh(&self, told: Told) -> bool {
+        told.at.elapsed() < self.fresh_for && told.outages == self.outages.load(Ordering::Relaxed)
     }
 
     /// The broker was away, or is another one.
@@ -92,11 +111,12 @@ impl Copies {
         else {
             return;
         };
+        let told_now = self.told_now();
         let mut generations = self.lock();
         let Generations { young, old } = &mut *generations;
         let known = young.get_mut(key).or_else(|| old.get_mut(key));
-        let Some(Copy { sent, told_at, .. }) = known else { return };
-        *told_at = Instant::now();
+        let Some(Copy { sent, told, .. }) = known else { return };
+        *told = told_now;
         sent.queue_offset = queue_offset;
         sent.offset_msg_id = sent.offset_msg_id.take().map(|id| {
             let broker = id.len().saturating_sub(PLACE_DIGITS);
@@ -108,7 +128,7 @@ impl Copies {
         let mut generations = self.lock();
         let young = generations.young.remove(key);
         let copy = young.or_else(|| generations.old.remove(key));
-        copy.filter(|copy| copy.told_at.elapsed() < self.fresh_for)
+        copy.filter(|copy| self.is_fresh(copy.told))
     }
 
     fn lock(&self) -> MutexGuard<'_, Generations> {
@@ -177,9 +197,10 @@ impl EarlyEnder {
         let (waiting, receiver) = mpsc::channel(WAITING_MAX);
         let stop = CancellationToken::new();
         let (app, sender, stopped) = (Handle::current(), Arc::clone(&producer), stop.clone());
+        let known = Arc::clone(copies);
         // The client's future has to stay on one thread.
         tokio::task::spawn_blocking(move || {
-            app.block_on(stopped.run_until_cancelled(send_ends(sender, receiver)))
+            app.block_on(stopped.run_until_cancelled(send_ends(sender, known, receiver)))
         });
         let ends = EarlyEnds { copies: Arc::clone(copies), waiting };
         let renewal = renewal.abort_handle();
@@ -205,9 +226,14 @@ impl Drop for EarlyEnder {
 
 async fn send_ends(
     producer: Arc<Current<Ender>>,
+    copies: Arc<Copies>,
     mut waiting: mpsc::Receiver<(Copy, CheckAnswer)>,
 ) {
     while let Some((copy, answer)) = waiting.recv().await {
+        if !copies.is_fresh(copy.told) {
+            // It waited for too long: its place may be another's.
+            continue;
+        }
         let ender = producer.get();
         if let Err(error) = ender.read().await.end(copy, answer).await {
             tracing::debug!(error = causes(&error), "a half message waits for its next check");
@@ -259,12 +285,12 @@ mod tests {
             offset_msg_id: Some(format!("7F00000100002A9F{log_offset:016X}")),
             ..SendResult::default()
         };
-        Copy { topic: "T".into(), sent, told_at: Instant::now() }
+        Copy { topic: "T".into(), sent, told: Told { at: Instant::now(), outages: 0 } }
     }
 
     #[test]
     fn a_check_back_is_about_a_newer_copy() {
-        let copies = Copies::new(Duration::from_mins(1));
+        let copies = Copies::new(Duration::from_mins(1), Outages::default());
         copies.keep("A".into(), copy(1));
         let mut message = MessageExt::default();
         message.set_queue_offset(12);
@@ -279,7 +305,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let copies = Copies::new(Duration::from_mins(1));
+        let copies = Copies::new(Duration::from_mins(1), Outages::default());
         for number in 0..=2 * GENERATION_MAX {
             copies.keep(number.to_string(), copy(1));
         }
@@ -290,12 +316,29 @@ mod tests {
 
     #[test]
     fn no_half_message_is_ended_by_an_old_place() {
-        let copies = Copies::new(Duration::ZERO);
+        let copies = Copies::new(Duration::ZERO, Outages::default());
         copies.keep("old".into(), copy(1));
         assert!(copies.take("old").is_none(), "many rounds may have been since");
-        let copies = Copies::new(Duration::from_mins(1));
+        let copies = Copies::new(Duration::from_mins(1), Outages::default());
         copies.keep("of before".into(), copy(1));
         copies.forget_all();
         assert!(copies.take("of before").is_none(), "the broker was away since");
+    }
+
+    #[test]
+    fn no_half_message_is_ended_by_a_place_from_before_an_outage_of_any_broker() {
+        let outages = Outages::default();
+        let copies = Copies::new(Duration::from_mins(1), Arc::clone(&outages));
+        let told = copies.told_now();
+        copies.keep("before".into(), Copy { told, ..copy(1) });
+        copies.keep("checked".into(), Copy { told, ..copy(2) });
+        outages.fetch_add(1, Ordering::Relaxed);
+        copies.keep("sent before, kept after".into(), Copy { told, ..copy(3) });
+        let mut message = MessageExt::default();
+        message.set_commit_log_offset(4);
+        copies.renew("checked", &message);
+        assert!(copies.take("before").is_none());
+        assert!(copies.take("sent before, kept after").is_none());
+        assert!(copies.take("checked").is_some(), "the broker told of it since");
     }
 }

@@ -149,8 +149,7 @@ pub struct TransactionProducer {
 impl TransactionProducer {
     /// Joins the producer group. Routes and heartbeats of `topics` start at once, so that
     /// check-backs come to a process that sends nothing; they are expected every `check_interval`.
-    /// Succeeds without a broker; sends then fail
-    /// until there is one.
+    /// Succeeds without a broker; sends then fail until there is one.
     ///
     /// # Errors
     /// When the client refuses the group, or its start fails.
@@ -162,7 +161,7 @@ impl TransactionProducer {
         handler: Arc<dyn TransactionHandler>,
     ) -> Result<Self, StartError> {
         let topics: Vec<String> = topics.iter().map(|topic| runtime.name(topic)).collect();
-        let copies = Arc::new(Copies::new(check_interval));
+        let copies = Arc::new(Copies::new(check_interval, runtime.outages()));
         let build = {
             let (runtime, group, topics) =
                 (Arc::clone(runtime), runtime.name(group), topics.clone());
@@ -212,6 +211,7 @@ impl TransactionProducer {
         let ticket = Ticket { job, slot: Arc::clone(&slot) };
         let key = message.key.clone();
         let message = encode(&topic, message, None)?;
+        let told = self.copies.told_now();
         let sent = async {
             let producer = self.producer.get();
             let producer = producer.read().await;
@@ -235,7 +235,7 @@ impl TransactionProducer {
             Some(sent) if sent.send_status == SendStatus::SendOk => {
                 let executed = slot.answer();
                 if executed == Some(CheckAnswer::Unknown) {
-                    self.copies.keep(key, Copy { topic, sent, told_at: Instant::now() });
+                    self.copies.keep(key, Copy { topic, sent, told });
                 }
                 Ok(HalfSend::Accepted { executed })
             }

@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use rocketmq_client_rust::{
     AclClientRPCHook, ClientConfig, ClientRpcHook, ClientRuntime, ClientRuntimeConfig,
     SessionCredentials, TelemetryHandle,
@@ -112,6 +113,7 @@ pub struct MessagingRuntime {
     routes: Arc<Mutex<Routes>>,
     /// Counts the outages that have ended and the routes that came late.
     recoveries: watch::Receiver<u64>,
+    outages: Outages,
     pulse: AbortHandle,
 }
 
@@ -127,6 +129,10 @@ struct Routes {
     /// Whether no broker listened at the last look.
     away: bool,
 }
+
+/// Counts the looks at which a broker was missing: what one told before such a look may not be true
+/// any more.
+pub(super) type Outages = Arc<AtomicU64>;
 
 impl MessagingRuntime {
     /// Starts the client's threads; needs no broker. Callbacks run with the calling Tokio runtime's
@@ -153,11 +159,13 @@ impl MessagingRuntime {
         let instances = Arc::new(Instances::new(&settings.namesrv));
         let routes: Arc<Mutex<Routes>> = Arc::default();
         let (recovered, recoveries) = watch::channel(0);
+        let outages = Outages::default();
         let pulse = Pulse {
             client: Arc::clone(&client),
             hook: hook.clone(),
             instances: Arc::clone(&instances),
             routes: Arc::clone(&routes),
+            outages: Arc::clone(&outages),
             missed: HashSet::new(),
             stale: false,
             renewed_at: Instant::now(),
@@ -165,7 +173,18 @@ impl MessagingRuntime {
         let pulse = tokio::spawn(pulse.run(recovered)).abort_handle();
         let callbacks = Callbacks { app: Handle::current() };
         let owner = Mutex::new(Some(owner));
-        Ok(Self { settings, client, owner, hook, instances, callbacks, routes, recoveries, pulse })
+        Ok(Self {
+            settings,
+            client,
+            owner,
+            hook,
+            instances,
+            callbacks,
+            routes,
+            recoveries,
+            outages,
+            pulse,
+        })
     }
 
     /// Stops everything that producers and consumers have left, in bounded time.
@@ -214,6 +233,10 @@ impl MessagingRuntime {
         self.recoveries.clone()
     }
 
+    pub(super) fn outages(&self) -> Outages {
+        Arc::clone(&self.outages)
+    }
+
     pub(crate) fn client(&self) -> Arc<ClientRuntime> {
         Arc::clone(&self.client)
     }
@@ -248,6 +271,7 @@ struct Pulse {
     hook: Option<Arc<ClientRpcHook>>,
     instances: Arc<Instances>,
     routes: Arc<Mutex<Routes>>,
+    outages: Outages,
     /// Topics that were looked for in vain.
     missed: HashSet<String>,
     /// Whether there was an outage that producers and consumers have not been renewed after.
@@ -278,10 +302,14 @@ impl Pulse {
         }
     }
 
-    /// Whether no broker listens. That, and a refused send, make what is connected stale.
+    /// Whether no broker listens; one that is missing counts. That, and a refused send, make what is connected stale.
     async fn look_for_outage(&mut self) -> bool {
         let brokers = lock(&self.routes).brokers.clone();
-        let away = !brokers.is_empty() && !any_listens(&brokers).await;
+        let listening = join_all(brokers.iter().map(listens)).await;
+        if listening.contains(&false) {
+            self.outages.fetch_add(1, Ordering::Relaxed);
+        }
+        let away = !brokers.is_empty() && !listening.contains(&true);
         let mut routes = lock(&self.routes);
         routes.away = away;
         let refused =
@@ -324,11 +352,15 @@ impl Pulse {
 
 async fn any_listens(addresses: impl IntoIterator<Item = &String>) -> bool {
     for address in addresses {
-        if matches!(timeout(PROBE_TIMEOUT, TcpStream::connect(address)).await, Ok(Ok(_))) {
+        if listens(address).await {
             return true;
         }
     }
     false
+}
+
+async fn listens(address: &String) -> bool {
+    matches!(timeout(PROBE_TIMEOUT, TcpStream::connect(address)).await, Ok(Ok(_)))
 }
 
 fn lanes(callback_threads: usize) -> RuntimeConfig {

@@ -110,6 +110,21 @@ impl Service {
         let instance = app.fresh_id();
         let mut membership = Membership::new(instance.clone());
         membership.heartbeat(&app).await.context("who is alive can't be told")?;
+        let started = Self::start_parts(&app, sockets, instance.clone(), membership).await;
+        if started.is_err() {
+            // One that is started again and again would leave a share each time.
+            share_budget::leave(&app, &instance).await;
+        }
+        started
+    }
+
+    async fn start_parts(
+        app: &Arc<App>,
+        sockets: HttpSockets,
+        instance: String,
+        membership: Membership,
+    ) -> anyhow::Result<Self> {
+        let app = Arc::clone(app);
         let messaging = Messaging::start(&app).await?;
         let stop = CancellationToken::new();
         let mut background = JoinSet::new();

@@ -22,7 +22,7 @@ use crate::producer::rocketmq::EventProducer;
 use crate::store::history::Entry;
 use crate::store::orders::OrderRecord;
 use crate::store::payments::PaymentRecord;
-use crate::store::{StoreError, history, orders, payments, pending};
+use crate::store::{StoreError, WriteTx, history, orders, payments, pending};
 
 use super::arm_timer::arm_query_soon;
 use super::note_seen::note_seen;
@@ -108,7 +108,8 @@ pub async fn request_payment(
         if made.count() >= ATTEMPTS_MAX {
             return Err(PaymentError::TooManyAttempts);
         }
-        let added = match add_attempt(app, &order).await {
+        let tx = app.store.begin().await?;
+        let added = match add_attempt(app, tx, &order).await {
             // Who wrote to the order meanwhile was first.
             Err(error) if error.is_busy() => None,
             added => added?,
@@ -148,12 +149,15 @@ fn is_open(app: &App, record: &PaymentRecord) -> bool {
 }
 
 /// Writes the row of a new attempt. `None`: the order has changed since it was read.
-async fn add_attempt(app: &App, read: &OrderRecord) -> Result<Option<PaymentRecord>, StoreError> {
+async fn add_attempt(
+    app: &App,
+    mut tx: WriteTx<'_>,
+    read: &OrderRecord,
+) -> Result<Option<PaymentRecord>, StoreError> {
     let now = app.now();
     let record = new_attempt(app, read, now);
     let number = &record.attempt.out_trade_no;
     let order = &read.order;
-    let mut tx = app.store.begin().await?;
     if !orders::bump(&mut tx, order, now).await? {
         return Ok(None);
     }

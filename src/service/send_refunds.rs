@@ -39,14 +39,19 @@ const WRITES_MAX: u32 = 5;
 /// Pause before the first repetition; it grows with each.
 const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
-/// Leases as many due refunds as there is room for, and returns their numbers.
+/// Leases as many of the refunds that are due at this time as there is room for, and returns their
+/// numbers.
 ///
 /// # Errors
 /// If the database fails, or is not done in time.
-pub async fn claim_due_refunds(app: &App, room: usize) -> Result<Vec<OutRequestNo>, StoreError> {
+pub async fn claim_due_refunds(
+    app: &App,
+    room: usize,
+    due_by: DateTime<Utc>,
+) -> Result<Vec<OutRequestNo>, StoreError> {
     let now = app.now();
     let rows_max = i64::try_from(room).unwrap_or(i64::MAX);
-    let lease = Lease { token: app.fresh_id(), until: now + LEASE, due_by: now, rows_max };
+    let lease = Lease { token: app.fresh_id(), until: now + LEASE, due_by, rows_max };
     let claiming = refund_steps::claim_due(&app.store, &lease, now);
     tokio::time::timeout(CLAIM_BUDGET, claiming)
         .await
@@ -64,12 +69,12 @@ pub async fn send_claimed_refund(app: &App, no: &OutRequestNo) {
     }
 }
 
-/// Sends one batch of due refunds; how many it looked at.
+/// Sends one batch of the refunds that are due at this time; how many it looked at.
 ///
 /// # Errors
 /// If no batch can be claimed; a failure of a single refund is logged, and it comes again.
-pub async fn send_due_refunds(app: &App) -> Result<usize, StoreError> {
-    let claimed = claim_due_refunds(app, CONCURRENT).await?;
+pub async fn send_due_refunds(app: &App, due_by: DateTime<Utc>) -> Result<usize, StoreError> {
+    let claimed = claim_due_refunds(app, CONCURRENT, due_by).await?;
     let looked_at = claimed.len();
     stream::iter(claimed)
         .for_each_concurrent(CONCURRENT, |no| async move { send_claimed_refund(app, &no).await })

@@ -10,6 +10,7 @@ use crate::domain::alarm::{Alarm, AlarmKind};
 use crate::store::{StoreError, alarms, instances};
 
 use super::raise_alarm::raise_alarm_or_log;
+use super::watch_clock::watch_clock;
 
 /// How often an instance says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -50,6 +51,9 @@ pub async fn leave(app: &App, id: &str) {
     }
 }
 
+/// An alarm that nobody has counted up for so long is nobody's any more.
+const QUIET_FOR: chrono::Duration = chrono::Duration::minutes(2);
+
 /// How many heartbeats in a row the gateway has had enough of this instance's calls.
 struct Slowed {
     heartbeats: u32,
@@ -77,18 +81,27 @@ impl Slowed {
     }
 }
 
-/// `false`: it has to be tried again.
+/// `false`: it has to be tried again. As long as an instance counts it up, it stays open.
 async fn resolve(app: &App) -> bool {
     let resolved = async {
+        let (now, mut all) = (app.now(), true);
         let mut tx = app.store.begin().await?;
         for account in app.accounts() {
             let (kind, subject) = (AlarmKind::GatewayThrottled, &account.app_id);
-            alarms::resolve(&mut tx, kind, subject, "it answers again", app.now()).await?;
+            if alarms::is_raised_since(&mut tx, kind, subject, now - QUIET_FOR).await? {
+                all = false;
+            } else {
+                alarms::resolve(&mut tx, kind, subject, "it answers again", now).await?;
+            }
         }
-        tx.commit().await
+        tx.commit().await?;
+        Ok(all)
     };
-    let resolved: Result<(), StoreError> = resolved.await;
-    resolved.inspect_err(|error| tracing::warn!(%error, "an alarm stays open a while")).is_ok()
+    let resolved: Result<bool, StoreError> = resolved.await;
+    resolved.unwrap_or_else(|error| {
+        tracing::warn!(%error, "an alarm stays open a while");
+        false
+    })
 }
 
 /// An instance's membership among those that share.
@@ -124,7 +137,7 @@ impl Membership {
     }
 }
 
-/// Works as one of the instances that share.
+/// Works as one of the instances that share, and cancels nothing by a clock that is off.
 ///
 /// # Errors
 /// If the database fails, or the work does.
@@ -132,12 +145,16 @@ pub async fn beside_others<T>(
     app: &Arc<App>,
     work: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
+    let skew_ms = watch_clock(app).await?;
+    if !app.may_cancel() {
+        tracing::warn!(skew_ms, "this machine's clock is off the database's: nothing is cancelled");
+    }
     let id = app.fresh_id();
     let mut membership = Membership::new(id.clone());
     membership.heartbeat(app).await?;
     let stop = CancellationToken::new();
     let sharing = tokio::spawn(run(Arc::clone(app), membership, stop.clone()));
-    let done = work.await;
+    let done = Box::pin(work).await;
     stop.cancel();
     sharing.await?;
     leave(app, &id).await;

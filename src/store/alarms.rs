@@ -144,6 +144,25 @@ pub async fn resolve_by_hand(
     read(tx, id).await
 }
 
+/// Whether an alarm is open and was raised, or counted up, after this time.
+///
+/// # Errors
+/// If the database fails.
+pub async fn is_raised_since(
+    tx: &mut WriteTx<'_>,
+    kind: AlarmKind,
+    subject: &str,
+    since: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let raised: i64 =
+        sqlx::query_scalar("select count(*) from alarms where open_key = ? and last_at_ms > ?")
+            .bind(open_key(kind, subject))
+            .bind(since.timestamp_millis())
+            .fetch_one(tx.connection())
+            .await?;
+    Ok(raised > 0)
+}
+
 /// Notes that an operator looks at an open alarm; the first one stands. `None`: it isn't open, or
 /// somebody did before.
 ///

@@ -330,8 +330,8 @@ pub async fn keep_for_last_look(
     at: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "update pending_payments set kind = 'closed', next_query_at_ms = ?, leased_by = null, \
-         leased_until_ms = 0 where subject = ?",
+        "update pending_payments set kind = 'closed', lane = 1, next_query_at_ms = ?, \
+         leased_by = null, leased_until_ms = 0 where subject = ?",
     )
     .bind(at.timestamp_millis())
     .bind(out_trade_no)

@@ -36,7 +36,7 @@ pub(super) async fn repair(
         Verdict::Hasten => {
             refund_steps::hasten(&app.store, &number, app.now()).await?;
             app.refund_bell.notify_one();
-            send_due_refunds(app).await?;
+            send_due_refunds(app, app.now()).await?;
         }
         Verdict::NoteReturn => {
             let actor = Trigger::Reconcile.as_str();

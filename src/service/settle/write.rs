@@ -258,7 +258,8 @@ async fn write_pending(
     }
     if plan.request.trigger == Trigger::Notify {
         // It says nothing about other attempts; but what a winner left open is closed at once.
-        if matches!(turn, Turn::Paid | Turn::Reopened) {
+        let comes_back = plan.was_slow() && plan.lane(app, turn) != Lane::Slow;
+        if matches!(turn, Turn::Paid | Turn::Reopened) || comes_back {
             pending::start_over(tx, &order.id, now).await?;
         }
         return write_last_looks(tx, plan, now).await;

@@ -41,8 +41,8 @@ async fn however_many_find_a_late_payment_it_goes_back_once() {
             told(&second),
             sweep(app.app()),
             sweep(app.app()),
-            send_due_refunds(app.app()),
-            send_due_refunds(app.app()),
+            send_due_refunds(app.app(), app.app().now()),
+            send_due_refunds(app.app(), app.app().now()),
         );
         assert!(done.2.is_ok() && done.3.is_ok() && done.4.is_ok() && done.5.is_ok(), "{done:?}");
         app.wait_until_given_back(&order, &trade, "late").await;
