@@ -15,7 +15,6 @@
 //!   client id (`implementation/mq_client_manager.rs`). So every producer and consumer has a
 //!   connection of its own.
 
-use std::collections::HashSet;
 use std::error::Error;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -24,21 +23,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use rocketmq_client_rust::{
     AclClientRPCHook, ClientConfig, ClientRpcHook, ClientRuntime, ClientRuntimeConfig,
     SessionCredentials, TelemetryHandle,
 };
 use rocketmq_runtime::{RuntimeConfig, RuntimeOwner, ShutdownDeadline};
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
-use super::admin::{admin_client, masters, stop_admin};
 use super::callback::Callbacks;
 use crate::text::causes;
+
+mod pulse;
+
+pub(super) use pulse::Outages;
+use pulse::{Pulse, Routes};
 
 /// The client's own limit for a callback, above every deadline of ours.
 const LANE_TASK_TIMEOUT: Duration = Duration::from_mins(1);
@@ -52,14 +53,8 @@ const CALLBACK_THREADS_MAX: usize = 448;
 const OTHER_BLOCKING_THREADS: usize = 32;
 /// Stack of a callback thread: a use case's future is polled on it, in debug builds too (bytes).
 const CALLBACK_STACK_BYTES: usize = 8 * 1024 * 1024;
-/// How often the pulse looks for missing routes and for the brokers' listeners.
-const PULSE_INTERVAL: Duration = Duration::from_secs(1);
-/// Refused sends renew everything no more often than this.
-const REFUSED_SPACING: Duration = Duration::from_secs(3);
 /// The client's code for a connection that failed, or that its circuit breaker did not try.
 const CONNECTION_REFUSED: &str = "transport.connection.failed";
-/// A broker that does not take a connection within this time is away.
-const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 /// The shortest interval that the client itself accepts (milliseconds).
 const CLIENT_INTERVAL_MIN_MS: u32 = 10_000;
 /// Consumer offsets are stored this often (milliseconds): what a kill makes them consume again.
@@ -117,23 +112,6 @@ pub struct MessagingRuntime {
     pulse: AbortHandle,
 }
 
-/// What the pulse looks for, and what it has found.
-#[derive(Default)]
-struct Routes {
-    wanted: HashSet<String>,
-    known: HashSet<String>,
-    /// Masters of the known topics, `host:port`.
-    brokers: HashSet<String>,
-    /// Whether a connection was refused since the last look.
-    refused: bool,
-    /// Whether no broker listened at the last look.
-    away: bool,
-}
-
-/// Counts the looks at which a broker was missing: what one told before such a look may not be true
-/// any more.
-pub(super) type Outages = Arc<AtomicU64>;
-
 impl MessagingRuntime {
     /// Starts the client's threads; needs no broker. Callbacks run with the calling Tokio runtime's
     /// handle.
@@ -160,16 +138,7 @@ impl MessagingRuntime {
         let routes: Arc<Mutex<Routes>> = Arc::default();
         let (recovered, recoveries) = watch::channel(0);
         let outages = Outages::default();
-        let pulse = Pulse {
-            client: Arc::clone(&client),
-            hook: hook.clone(),
-            instances: Arc::clone(&instances),
-            routes: Arc::clone(&routes),
-            outages: Arc::clone(&outages),
-            missed: HashSet::new(),
-            stale: false,
-            renewed_at: Instant::now(),
-        };
+        let pulse = Pulse::new(&client, hook.as_ref(), &instances, &routes, &outages);
         let pulse = tokio::spawn(pulse.run(recovered)).abort_handle();
         let callbacks = Callbacks { app: Handle::current() };
         let owner = Mutex::new(Some(owner));
@@ -263,104 +232,6 @@ impl Drop for MessagingRuntime {
     fn drop(&mut self) {
         self.pulse.abort();
     }
-}
-
-/// Finds routes that are missing, and notices the end of an outage.
-struct Pulse {
-    client: Arc<ClientRuntime>,
-    hook: Option<Arc<ClientRpcHook>>,
-    instances: Arc<Instances>,
-    routes: Arc<Mutex<Routes>>,
-    outages: Outages,
-    /// Topics that were looked for in vain.
-    missed: HashSet<String>,
-    /// Whether there was an outage that producers and consumers have not been renewed after.
-    stale: bool,
-    renewed_at: Instant,
-}
-
-impl Pulse {
-    async fn run(mut self, recovered: watch::Sender<u64>) {
-        let mut ticks = interval(PULSE_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let away = self.look_for_outage().await;
-            let (wanted, missing) = self.topics();
-            // A broker listens before the name server knows it again, and one that was renewed in
-            // between would look for its route ten seconds later. It may have moved, too.
-            let looked_for = if self.stale { &wanted } else { &missing };
-            let found = self.find_routes(looked_for).await;
-            let late = found.iter().any(|topic| self.missed.remove(topic));
-            self.missed.extend(missing.into_iter().filter(|topic| !found.contains(topic)));
-            let back = self.stale && !away && found.len() == wanted.len();
-            if late || back {
-                self.stale = false;
-                self.renewed_at = Instant::now();
-                recovered.send_modify(|count| *count += 1);
-            }
-        }
-    }
-
-    /// Whether no broker listens; one that is missing counts. That, and a refused send, make what is connected stale.
-    async fn look_for_outage(&mut self) -> bool {
-        let brokers = lock(&self.routes).brokers.clone();
-        let listening = join_all(brokers.iter().map(listens)).await;
-        if listening.contains(&false) {
-            self.outages.fetch_add(1, Ordering::Relaxed);
-        }
-        let away = !brokers.is_empty() && !listening.contains(&true);
-        let mut routes = lock(&self.routes);
-        routes.away = away;
-        let refused =
-            self.renewed_at.elapsed() > REFUSED_SPACING && std::mem::take(&mut routes.refused);
-        self.stale |= away || refused;
-        away
-    }
-
-    /// The topics that are wanted, and those of them without a route.
-    fn topics(&self) -> (Vec<String>, Vec<String>) {
-        let routes = lock(&self.routes);
-        let missing = routes.wanted.difference(&routes.known).cloned().collect();
-        (routes.wanted.iter().cloned().collect(), missing)
-    }
-
-    /// Those of the topics that the name server has a route for.
-    async fn find_routes(&self, topics: &[String]) -> HashSet<String> {
-        let mut found = HashSet::new();
-        if topics.is_empty() || !any_listens(&self.instances.namesrv).await {
-            return found;
-        }
-        // A fresh connection has no open circuit breaker.
-        let (client, config) = (Arc::clone(&self.client), self.instances.next());
-        let Ok(mut admin) = admin_client(client, self.hook.clone(), config).await else {
-            return found;
-        };
-        for topic in topics {
-            let brokers = masters(&admin, topic).await;
-            if !brokers.is_empty() {
-                let mut routes = lock(&self.routes);
-                routes.known.insert(topic.clone());
-                routes.brokers.extend(brokers);
-                found.insert(topic.clone());
-            }
-        }
-        stop_admin(&mut admin).await;
-        found
-    }
-}
-
-async fn any_listens(addresses: impl IntoIterator<Item = &String>) -> bool {
-    for address in addresses {
-        if listens(address).await {
-            return true;
-        }
-    }
-    false
-}
-
-async fn listens(address: &String) -> bool {
-    matches!(timeout(PROBE_TIMEOUT, TcpStream::connect(address)).await, Ok(Ok(_)))
 }
 
 fn lanes(callback_threads: usize) -> RuntimeConfig {

@@ -1,6 +1,6 @@
 //! Settles what is due in the pending table. The light poll and the sweep are this one use case:
-//! one for ever, one for what is due when it starts. Orders are taken in leased batches, and each is
-//! settled by a worker of its own: one whose exchange hangs takes up one place, and nobody waits
+//! one for ever, one for what is due when it starts. Orders are taken in leased batches, and each
+//! is settled by a worker of its own: one whose exchange hangs takes up one place, and nobody waits
 //! for it.
 
 use std::sync::Arc;

@@ -77,13 +77,14 @@ const KNOWS_ALIPAY: [&str; 7] = [
 ];
 
 /// Who may name RocketMQ's crates.
-const KNOWS_ROCKETMQ: [&str; 9] = [
+const KNOWS_ROCKETMQ: [&str; 10] = [
     "src/producer/rocketmq.rs",
     "src/producer/callback.rs",
     "src/producer/early_end.rs",
     "src/producer/plain.rs",
     "src/producer/renewal.rs",
     "src/producer/runtime.rs",
+    "src/producer/runtime/",
     "src/producer/admin/",
     "src/consumers/bridge.rs",
     "embedded-rocketmq/",
