@@ -45,6 +45,14 @@ def pay(order_id):
     return api("POST", f"/v1/orders/{order_id}/payments", {"channel": "alipay"})
 
 
+def wait_until_paid(order_id):
+    """A page that is opened before asks for a code that is gone when it comes to it."""
+    deadline = time.monotonic() + 10
+    while api("GET", f"/v1/orders/{order_id}")["status"] != "paid":
+        assert time.monotonic() < deadline, f"{order_id} is not paid"
+        time.sleep(0.1)
+
+
 def shoot(page, name, whole=False):
     """The page in every size and in the dark; none may need scrolling sideways."""
     for size, width, height in SIZES:
